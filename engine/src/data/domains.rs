@@ -1,0 +1,242 @@
+//! The data of a run: a few named domains, each with training rows and evaluation rows.
+//!
+//! A domain is a kind of text (`wiki`, `github`, the demo's `story`). The mixture decides how often
+//! each is drawn; the evaluation rows say how well the model does on each.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::DataError;
+use super::error::nearest_name;
+use super::pack::Rows;
+
+/// Longest row, tokens: no Llama takes more.
+const MAX_SEQ_LEN: usize = 1 << 20;
+
+/// How documents become rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DomainOptions {
+    /// T, tokens per row. Default 128; from 2 to 1,048,576.
+    pub seq_len: usize,
+    /// Share of a domain's rows kept for evaluation, the first ones. Default 0.1; between 0 and 1.
+    pub eval_fraction: f64,
+    /// Most evaluation rows per domain. Default 32; at least 1.
+    pub eval_rows: usize,
+    /// Tokens after which the rest of a domain is left unread. Default none: all of it.
+    pub max_tokens: Option<usize>,
+}
+
+impl Default for DomainOptions {
+    fn default() -> Self {
+        Self { seq_len: 128, eval_fraction: 0.1, eval_rows: 32, max_tokens: None }
+    }
+}
+
+impl DomainOptions {
+    /// Checks the limits.
+    ///
+    /// # Errors
+    /// [`DataError::BadOption`], with the legal values.
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        let bad = |field, value: String, legal: &str| {
+            Err(DataError::BadOption { field, value, legal: legal.into() })
+        };
+        if !(2..=MAX_SEQ_LEN).contains(&self.seq_len) {
+            let legal = format!("between 2 and {MAX_SEQ_LEN} tokens");
+            return bad("seq_len", self.seq_len.to_string(), &legal);
+        }
+        if !(self.eval_fraction > 0.0 && self.eval_fraction < 1.0) {
+            return bad("eval_fraction", self.eval_fraction.to_string(), "between 0 and 1");
+        }
+        if self.eval_rows == 0 {
+            return bad("eval_rows", "0".into(), "at least 1");
+        }
+        if let Some(max) = self.max_tokens
+            && max / 2 < self.seq_len
+        {
+            let least = 2 * self.seq_len;
+            let legal = format!("at least {least}, two rows of seq_len {}", self.seq_len);
+            return bad("max_tokens", max.to_string(), &legal);
+        }
+        Ok(())
+    }
+}
+
+/// One kind of text.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Its name: the sub-folder's name, or the demo corpus's.
+    pub name: String,
+    /// Rows to train on.
+    pub train: Rows,
+    /// Rows to evaluate on; none of them is in `train`.
+    pub eval: Rows,
+    /// The lowest loss any model can reach, nats/token, where it is known (the demo corpora).
+    pub floor: Option<f64>,
+    /// How many documents were packed.
+    pub documents: usize,
+    /// How much text was read, bytes of UTF-8.
+    pub bytes: u64,
+    /// The files it was read from; none when it was generated.
+    pub files: Vec<PathBuf>,
+}
+
+/// The domains of a run, in a fixed order.
+#[derive(Clone, Debug)]
+pub struct Domains {
+    /// T, tokens per row.
+    pub seq_len: usize,
+    /// The domains; mixtures and losses list them in this order.
+    pub domains: Vec<Domain>,
+    /// SHA-256 of names and rows, in hex: two runs with one hash saw the same data.
+    pub hash: String,
+}
+
+/// The figures of one domain, as a table row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DomainSummary {
+    /// Its name.
+    pub name: String,
+    /// Documents packed.
+    pub documents: usize,
+    /// Text read, bytes.
+    pub bytes: u64,
+    /// Training rows.
+    pub train_rows: usize,
+    /// Evaluation rows.
+    pub eval_rows: usize,
+    /// Tokens in both kinds of rows.
+    pub tokens: usize,
+    /// Lowest reachable loss, nats/token, where known.
+    pub floor: Option<f64>,
+}
+
+impl Domains {
+    /// Puts domains together and hashes them.
+    pub(crate) fn new(seq_len: usize, domains: Vec<Domain>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((seq_len as u64).to_le_bytes());
+        for domain in &domains {
+            hash.update((domain.name.len() as u64).to_le_bytes());
+            hash.update(domain.name.as_bytes());
+            for rows in [&domain.train, &domain.eval] {
+                hash.update((rows.len() as u64).to_le_bytes());
+                for row in rows.iter() {
+                    let bytes: Vec<u8> = row.iter().flat_map(|id| id.to_le_bytes()).collect();
+                    hash.update(&bytes);
+                }
+            }
+        }
+        let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { seq_len, domains, hash }
+    }
+
+    /// Lists the names in order.
+    pub fn names(&self) -> Vec<String> {
+        self.domains.iter().map(|d| d.name.clone()).collect()
+    }
+
+    /// Gives the domain called `name`.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownDomain`] with the nearest name.
+    pub fn domain(&self, name: &str) -> Result<&Domain, DataError> {
+        self.domains.iter().find(|d| d.name == name).ok_or_else(|| DataError::UnknownDomain {
+            name: name.into(),
+            hint: nearest_name(name, self.domains.iter().map(|d| d.name.as_str())),
+        })
+    }
+
+    /// Gives `n` training rows of a domain, evenly spaced over it; all of them if it has fewer.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownDomain`].
+    pub fn sample(&self, name: &str, n: usize) -> Result<Vec<&[u32]>, DataError> {
+        let rows = &self.domain(name)?.train;
+        let n = n.min(rows.len());
+        Ok((0..n).map(|i| rows.row(i * rows.len() / n)).collect())
+    }
+
+    /// Gives the figures of every domain.
+    pub fn summary(&self) -> Vec<DomainSummary> {
+        self.domains
+            .iter()
+            .map(|d| DomainSummary {
+                name: d.name.clone(),
+                documents: d.documents,
+                bytes: d.bytes,
+                train_rows: d.train.len(),
+                eval_rows: d.eval.len(),
+                tokens: d.train.ids().len() + d.eval.ids().len(),
+                floor: d.floor,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Domains whose rows each hold one number, so that a row tells where it comes from: domain d
+    /// has `rows[d]` training rows, the r-th full of 100 d + r.
+    pub(crate) fn numbered(rows: &[usize]) -> Domains {
+        let domain = |(d, &n): (usize, &usize)| Domain {
+            name: ["ash", "birch", "cedar", "elm"][d].into(),
+            train: Rows::new(2, (0..2 * n).map(|i| (100 * d + i / 2) as u32).collect()),
+            eval: Rows::new(2, vec![99, 99]),
+            floor: None,
+            documents: n,
+            bytes: 0,
+            files: vec![],
+        };
+        Domains::new(2, rows.iter().enumerate().map(domain).collect())
+    }
+
+    #[test]
+    fn the_hash_changes_with_any_row_and_any_name() {
+        let base = numbered(&[3, 4]);
+        assert_eq!(base.hash, numbered(&[3, 4]).hash);
+        assert_eq!(base.hash.len(), 64);
+        assert_ne!(base.hash, numbered(&[4, 3]).hash);
+        let mut domains = base.domains.clone();
+        domains[1].name = "oak".into();
+        assert_ne!(base.hash, Domains::new(2, domains).hash);
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_the_domain() {
+        let domains = numbered(&[10, 3]);
+        assert_eq!(domains.sample("ash", 3).unwrap(), [[0, 0], [3, 3], [6, 6]]);
+        assert_eq!(domains.sample("birch", 30).unwrap().len(), 3);
+        assert!(domains.sample("birch", 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_mistyped_domain_is_answered_with_the_nearest_name() {
+        let error = numbered(&[1, 1]).domain("brich").unwrap_err().to_string();
+        assert_eq!(error, "there is no domain `brich`; did you mean `birch`?");
+        let error = numbered(&[1, 1]).domain("wikipedia").unwrap_err().to_string();
+        assert_eq!(error, "there is no domain `wikipedia`; there are ash, birch");
+    }
+
+    #[test]
+    fn options_outside_their_limits_name_the_limits() {
+        let check = |change: fn(&mut DomainOptions)| {
+            let mut options = DomainOptions::default();
+            change(&mut options);
+            options.check().unwrap_err().to_string()
+        };
+        assert_eq!(
+            check(|o| o.seq_len = 1),
+            "seq_len is 1; it must be between 2 and 1048576 tokens"
+        );
+        assert!(check(|o| o.eval_fraction = f64::NAN).contains("between 0 and 1"));
+        assert!(check(|o| o.eval_rows = 0).contains("at least 1"));
+        assert!(check(|o| o.max_tokens = Some(255)).contains("at least 256, two rows"));
+        assert!(DomainOptions::default().check().is_ok());
+    }
+}

@@ -1,0 +1,263 @@
+//! What can go wrong between a folder of text and a batch.
+
+use std::path::PathBuf;
+
+use crate::model::ModelError;
+
+/// An error of this area. Each says where, what was found, and one thing to try.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The data folder is not there.
+    #[error("there is no folder {}: give the folder that holds one sub-folder per domain", dir.display())]
+    MissingFolder {
+        /// The folder asked for.
+        dir: PathBuf,
+    },
+    /// The data folder is a file.
+    #[error("{} is a file: put it in a sub-folder named after its domain and give the folder above", path.display())]
+    NotAFolder {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The data folder holds no sub-folder.
+    #[error("{} holds no sub-folder, only {found}: make one sub-folder per domain and put its files there", dir.display())]
+    NoDomains {
+        /// The folder asked for.
+        dir: PathBuf,
+        /// What it holds instead.
+        found: String,
+    },
+    /// A domain's folder holds no file that can be read as data.
+    #[error("domain folder {} holds no data file, only {found}: files end in .jsonl, .jsonl.zst or .txt", dir.display())]
+    NoFiles {
+        /// The domain's folder.
+        dir: PathBuf,
+        /// What it holds instead.
+        found: String,
+    },
+    /// The system refused to read a file or folder.
+    #[error("{} cannot be read: {source}; check that it exists and that you may read it", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The system refused to write a file or folder.
+    #[error("{} cannot be written: {source}; choose another folder", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A compressed file is damaged, or is not what its name says.
+    #[error("{} near line {line} is not sound zstd data: {source}; copy it again, or try `zstd -t` on it", file.display())]
+    Compressed {
+        /// The file.
+        file: PathBuf,
+        /// The line being read, from 1.
+        line: usize,
+        /// The decoder's reason.
+        source: std::io::Error,
+    },
+    /// A line of a JSON-lines file is not JSON.
+    #[error("{} line {line}: not JSON: {source}; each line is one object such as {{\"text\": \"...\"}}", file.display())]
+    NotJson {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// A line of a JSON-lines file has no field `text`.
+    #[error("{} line {line} has no field `text`, only {fields}: rename the field that holds the document", file.display())]
+    NoText {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The fields the line has.
+        fields: String,
+    },
+    /// The field `text` of a line is not a string.
+    #[error("{} line {line}: `text` is {kind}, not a string: put the document there as one string", file.display())]
+    TextNotString {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What it is instead: `a number`, `a list`.
+        kind: &'static str,
+    },
+    /// A file is not UTF-8.
+    #[error("{} line {line}, byte {byte} of the line: not UTF-8; convert the file, say with `iconv -t utf-8`", file.display())]
+    NotUtf8 {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The first byte of the line that is not UTF-8, from 1.
+        byte: usize,
+    },
+    /// The tokenizer refused a text.
+    #[error("tokenising domain `{domain}` failed: {source}")]
+    Tokenizer {
+        /// The domain being read.
+        domain: String,
+        /// The tokenizer's reason.
+        source: Box<ModelError>,
+    },
+    /// The tokenizer gave an id that the model has no embedding for.
+    #[error("{} line {line} becomes token id {id}, but the model's vocabulary ends at {}: use the tokenizer that came with the model", file.display(), vocab.saturating_sub(1))]
+    IdPastVocab {
+        /// The file.
+        file: PathBuf,
+        /// The line where the document starts, from 1.
+        line: usize,
+        /// The first id that is too large.
+        id: u32,
+        /// V, the vocabulary size.
+        vocab: usize,
+    },
+    /// A special token lies outside the vocabulary.
+    #[error("{which} is token id {id}, but the vocabulary ends at {}: check `{field}` in config.json", vocab.saturating_sub(1))]
+    SpecialPastVocab {
+        /// `BOS` or `EOS`.
+        which: &'static str,
+        /// Its configuration key.
+        field: &'static str,
+        /// Its id.
+        id: u32,
+        /// V, the vocabulary size.
+        vocab: usize,
+    },
+    /// A domain is too small for one row of each split.
+    #[error("domain `{domain}` has {tokens} tokens; a training row and an evaluation row of seq_len {seq_len} need {}: {}", 2 * seq_len, nearest_seq_len(*tokens))]
+    TooFewTokens {
+        /// The domain.
+        domain: String,
+        /// How many tokens it has.
+        tokens: usize,
+        /// T, tokens per row.
+        seq_len: usize,
+    },
+    /// An option is outside its legal values.
+    #[error("{field} is {value}; it must be {legal}")]
+    BadOption {
+        /// The option.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// What is legal.
+        legal: String,
+    },
+    /// A name that is no domain.
+    #[error("there is no domain `{name}`; {hint}")]
+    UnknownDomain {
+        /// What was asked for.
+        name: String,
+        /// The nearest name, or all of them.
+        hint: String,
+    },
+    /// A list with one number per domain has another length.
+    #[error("{got} {what} for {want} domains ({}): give one per domain, in this order", names.join(", "))]
+    Count {
+        /// What is listed: `weights`, `losses`.
+        what: &'static str,
+        /// How many were given.
+        got: usize,
+        /// How many domains there are.
+        want: usize,
+        /// The domains in order.
+        names: Vec<String>,
+    },
+    /// A weight or a loss is not a number that can be used.
+    #[error("the {what} of domain `{domain}` is {value}; it must be {legal}")]
+    BadNumber {
+        /// `weight`, `loss`, `reference loss`.
+        what: &'static str,
+        /// The domain.
+        domain: String,
+        /// What was given.
+        value: f64,
+        /// What is legal.
+        legal: &'static str,
+    },
+    /// Every weight is 0, so no domain can be drawn.
+    #[error("every domain's weight is 0: give at least one of {} a weight above 0", names.join(", "))]
+    NoWeight {
+        /// The domains in order.
+        names: Vec<String>,
+    },
+    /// A saved loader state belongs to other data.
+    #[error(
+        "the saved loader state was made on other data (hash {saved}, now {now}): load the data it was made on, with the same tokenizer and seq_len"
+    )]
+    OtherData {
+        /// Hash in the state.
+        saved: String,
+        /// Hash of the domains at hand.
+        now: String,
+    },
+    /// A saved loader state does not fit its own data.
+    #[error(
+        "the saved loader state says row {next} of domain `{domain}`, which has {rows} training rows: the state is damaged, use an earlier one"
+    )]
+    BadCursor {
+        /// The domain.
+        domain: String,
+        /// The row the state says comes next.
+        next: usize,
+        /// How many training rows there are.
+        rows: usize,
+    },
+    /// A name that is no mixture rule.
+    #[error("there is no mixture rule `{name}`; {hint}")]
+    UnknownRule {
+        /// What was asked for.
+        name: String,
+        /// The nearest rule, or all of them.
+        hint: String,
+    },
+    /// Three points that no power law with a positive exponent passes through.
+    #[error(
+        "no law a/N^b + c with b > 0 passes through the losses {losses:?} at the sizes {sizes:?}: {why}"
+    )]
+    NoPowerLaw {
+        /// Model sizes, parameters.
+        sizes: [f64; 3],
+        /// Losses, nats/token.
+        losses: [f64; 3],
+        /// What the points would have to satisfy.
+        why: &'static str,
+    },
+    /// The caller asked to stop.
+    #[error("stopped while reading domain `{domain}`; nothing was kept")]
+    Interrupted {
+        /// The domain being read or made.
+        domain: String,
+    },
+}
+
+fn nearest_seq_len(tokens: usize) -> String {
+    match tokens / 2 {
+        0 | 1 => "add documents".to_string(),
+        n => format!("add documents or lower seq_len to {n}"),
+    }
+}
+
+/// Says which of `known` a mistyped `name` probably means, or lists them all.
+pub(crate) fn nearest_name<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let near = known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(name, k), k))
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.chars().count() / 3);
+    match near {
+        Some((_, k)) => format!("did you mean `{k}`?"),
+        None => format!("there are {}", known.join(", ")),
+    }
+}

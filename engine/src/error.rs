@@ -1,0 +1,47 @@
+//! The union of the areas' errors, for callers that do not care which area failed.
+
+/// Any error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Of shapes and targets.
+    #[error(transparent)]
+    Shape(#[from] crate::shape::ShapeError),
+    /// Of devices.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
+    /// Of models and their files.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    /// Of gates.
+    #[error(transparent)]
+    Gate(#[from] crate::gate::GateError),
+    /// Of domains and loaders.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
+    /// Of runs.
+    #[error(transparent)]
+    Run(#[from] crate::run::RunError),
+    /// Of charts and tables.
+    #[error(transparent)]
+    View(#[from] crate::view::ViewError),
+}
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// True when the work stopped because its caller asked.
+    pub fn is_interrupted(&self) -> bool {
+        use crate::{data::DataError, model::ModelError, run::RunError};
+        matches!(
+            self,
+            Self::Model(ModelError::Interrupted)
+                | Self::Data(DataError::Interrupted { .. })
+                | Self::Run(
+                    RunError::Interrupted
+                        | RunError::Model(ModelError::Interrupted)
+                        | RunError::Data(DataError::Interrupted { .. })
+                )
+        )
+    }
+}

@@ -1,0 +1,87 @@
+//! Loss by domain: mean next-token cross-entropy over a domain's evaluation rows, in nats/token.
+
+use std::sync::Arc;
+
+use crate::data::{Domains, Rows};
+use crate::gate::GateTensors;
+use crate::model::forward::{Forward, next_tokens};
+use crate::model::{LlamaConfig, Model, ModelError, Weights};
+use crate::ops::{self, Rope, RopeTable};
+use crate::progress::{Progress, Watch};
+
+/// Tokens of one evaluation batch: enough to fill the cores, few enough to stay small.
+const TOKENS_AT_ONCE: usize = 4096;
+
+/// Gives the loss of each domain for weights under gates, in the domains' order.
+///
+/// # Errors
+/// A token beyond the vocabulary, rows longer than the model's positions, an interrupt; candle's.
+pub fn domain_losses(
+    weights: &Weights,
+    config: &LlamaConfig,
+    gates: Option<&GateTensors>,
+    domains: &Domains,
+    watch: &dyn Watch,
+) -> Result<Vec<f64>, ModelError> {
+    if domains.seq_len > config.max_positions {
+        return Err(ModelError::TooLong { tokens: domains.seq_len, max: config.max_positions });
+    }
+    // Detached weights: an evaluation keeps no graph.
+    let weights = weights.map(|t| Ok::<_, ModelError>(t.detach()))?;
+    let rope: Rope = Arc::new(RopeTable::new(&config.inverse_frequencies(), domains.seq_len));
+    let total: u64 = domains.domains.iter().map(|d| d.eval.len() as u64).sum();
+    let mut done = 0;
+    let mut losses = Vec::with_capacity(domains.domains.len());
+    for domain in &domains.domains {
+        let forward = Forward::with_rope(&weights, config, rope.clone());
+        let forward = match gates {
+            Some(gates) => forward.gated(gates),
+            None => forward,
+        };
+        losses.push(rows_loss(&forward, &domain.eval, &mut |rows| {
+            done += rows as u64;
+            watch.tick(&Progress {
+                what: "evaluate".into(),
+                done,
+                total: Some(total),
+                unit: "rows",
+                note: domain.name.clone(),
+            });
+            watch.stop_requested()
+        })?);
+    }
+    Ok(losses)
+}
+
+/// Gives the loss of each domain for a model.
+///
+/// # Errors
+/// As [`domain_losses`].
+pub fn model_losses(
+    model: &Model,
+    domains: &Domains,
+    watch: &dyn Watch,
+) -> Result<Vec<f64>, ModelError> {
+    domain_losses(&model.weights, &model.config, None, domains, watch)
+}
+
+fn rows_loss(
+    forward: &Forward<'_>,
+    rows: &Rows,
+    after_batch: &mut dyn FnMut(usize) -> bool,
+) -> Result<f64, ModelError> {
+    let tokens = rows.seq_len();
+    let at_once = (TOKENS_AT_ONCE / tokens).max(1);
+    let (mut total, mut count) = (0.0, 0);
+    for first in (0..rows.len()).step_by(at_once) {
+        let n = at_once.min(rows.len() - first);
+        let ids = &rows.ids()[first * tokens..(first + n) * tokens];
+        let losses = ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?;
+        total += losses.iter().sum::<f64>();
+        count += losses.len();
+        if after_batch(n) {
+            return Err(ModelError::Interrupted);
+        }
+    }
+    Ok(total / count as f64)
+}

@@ -1,0 +1,100 @@
+//! Token by token: a forward pass that keeps keys and values.
+//!
+//! For inference only: candle's fused norm, rotary and softmax operations cut the gradient.
+
+use candle_core::{DType, Tensor};
+
+use super::{AttentionWeights, Model, ModelError};
+use crate::ops::RopeTable;
+
+/// A forward pass that goes on where it stopped, for B sequences of one length.
+pub(super) struct CachedForward<'a> {
+    model: &'a Model,
+    rope: RopeTable,
+    kept: Vec<Option<(Tensor, Tensor)>>,
+    position: usize,
+}
+
+impl<'a> CachedForward<'a> {
+    /// Prepares for up to `positions` tokens a sequence.
+    pub fn new(model: &'a Model, positions: usize) -> Self {
+        let rope = RopeTable::new(&model.config.inverse_frequencies(), positions);
+        Self { model, rope, kept: vec![None; model.weights.layers.len()], position: 0 }
+    }
+
+    /// Appends `ids (B, t)`, row by row, and gives the logits (B, V) after the last.
+    pub fn append(&mut self, ids: &[u32], b: usize) -> Result<Tensor, ModelError> {
+        let weights = &self.model.weights;
+        let vocab = weights.embed.dim(0)?;
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(ModelError::TokenOutOfRange { id, vocab });
+        }
+        let t = ids.len() / b;
+        let device = weights.embed.device();
+        let eps = self.model.config.rms_norm_eps as f32;
+        let mut x = weights.embed.index_select(&Tensor::from_slice(ids, ids.len(), device)?, 0)?; // (B*t, D)
+        let (cos, sin) = self.rope.tensors(self.position, t, x.dtype(), device)?;
+        for l in 0..weights.layers.len() {
+            let layer = &weights.layers[l];
+            if let Some(a) = &layer.attention {
+                let h = candle_nn::ops::rms_norm(&x, &a.norm, eps)?;
+                x = (x + self.attention(l, a, &h, (b, t), (&cos, &sin))?)?;
+            }
+            if let Some(m) = &layer.mlp {
+                let h = candle_nn::ops::rms_norm(&x, &m.norm, eps)?;
+                let activated = (h.matmul(&m.gate.t()?)?.silu()? * h.matmul(&m.up.t()?)?)?;
+                x = (x + activated.matmul(&m.down.t()?)?)?;
+            }
+        }
+        self.position += t;
+        let d = x.dim(1)?;
+        let last = x.reshape((b, t, d))?.narrow(1, t - 1, 1)?.squeeze(1)?.contiguous()?; // (B, D)
+        let last = candle_nn::ops::rms_norm(&last, &weights.norm, eps)?;
+        Ok(last.matmul(&weights.head.as_ref().unwrap_or(&weights.embed).t()?)?)
+    }
+
+    fn attention(
+        &mut self,
+        l: usize,
+        a: &AttentionWeights,
+        h: &Tensor,
+        (b, t): (usize, usize),
+        (cos, sin): (&Tensor, &Tensor),
+    ) -> Result<Tensor, ModelError> {
+        let e = self.model.config.head_dim;
+        let split = |w: &Tensor| -> candle_core::Result<Tensor> {
+            let heads = w.dim(0)? / e;
+            h.matmul(&w.t()?)?.reshape((b, t, heads, e))?.transpose(1, 2)?.contiguous()
+        };
+        let q = candle_nn::rotary_emb::rope(&split(&a.q)?, cos, sin)?; // (B, H, t, E)
+        let k = candle_nn::rotary_emb::rope(&split(&a.k)?, cos, sin)?; // (B, K, t, E)
+        let v = split(&a.v)?;
+        let (k, v) = match &self.kept[l] {
+            Some((old_k, old_v)) => (Tensor::cat(&[old_k, &k], 2)?, Tensor::cat(&[old_v, &v], 2)?),
+            None => (k, v),
+        };
+        self.kept[l] = Some((k.clone(), v.clone()));
+        let (heads, kv_heads, seen) = (q.dim(1)?, k.dim(1)?, k.dim(2)?);
+        let group = heads / kv_heads;
+        // Query heads of a group stand one after the other: their queries share one product.
+        let q = q.reshape((b, kv_heads, group * t, e))?;
+        let scores = (q.matmul(&k.t()?)? * (1.0 / (e as f64).sqrt()))?; // (B, K, G*t, seen)
+        let scores =
+            if t == 1 { scores } else { scores.broadcast_add(&causal(t, seen, group, &q)?)? };
+        let p = candle_nn::ops::softmax_last_dim(&scores)?;
+        let c = p.matmul(&v)?.reshape((b, heads, t, e))?;
+        let c = c.transpose(1, 2)?.reshape((b * t, heads * e))?;
+        Ok(c.matmul(&a.o.t()?)?)
+    }
+}
+
+/// -inf where a query would see a later key: (G*t, seen).
+fn causal(t: usize, seen: usize, group: usize, like: &Tensor) -> candle_core::Result<Tensor> {
+    let before = seen - t;
+    let mask: Vec<f64> = (0..group * t * seen)
+        .map(|i| if i % seen > before + (i / seen) % t { f64::NEG_INFINITY } else { 0.0 })
+        .collect();
+    Tensor::from_vec(mask, (group * t, seen), like.device())?
+        .to_dtype(DType::F32)?
+        .to_dtype(like.dtype())
+}

@@ -1,0 +1,74 @@
+//! A smaller model from gate values.
+
+use std::sync::Arc;
+
+use super::{LayerWeights, LlamaConfig, Model, Weights};
+use crate::gate::{GateError, GateValues, fold};
+use crate::shape::{ModelShape, TargetShape};
+
+impl Model {
+    /// Folds gate values into the weights and removes what is 0; logits stay those of the gated
+    /// model. The tensors are new: nothing is shared with this model.
+    ///
+    /// # Errors
+    /// Nothing left of the layers or the hidden dimensions; candle's.
+    pub fn cut(&self, values: &GateValues) -> Result<Self, GateError> {
+        let weights = fold(&self.weights, &self.shape(), values)?.weights;
+        let weights = weights.map(|t| Ok::<_, GateError>(t.detach().copy()?))?;
+        let config = cut_config(&self.config, &weights);
+        Ok(Self { config, weights: Arc::new(weights), ..self.clone() })
+    }
+
+    /// Cuts to a random structure of a target shape, survivors unscaled.
+    ///
+    /// # Errors
+    /// An illegal target; candle's.
+    pub fn random_cut(&self, target: &TargetShape, seed: u64) -> crate::Result<Self> {
+        let source = self.shape();
+        let values = GateValues::random(&source, &target.resolve(&source)?, seed);
+        let mut cut = self.cut(&values)?;
+        cut.name = format!("{}-random", self.name);
+        cut.provenance.push(("random.parent".into(), self.name.clone()));
+        cut.provenance.push(("random.seed".into(), seed.to_string()));
+        Ok(cut)
+    }
+
+    /// Gives the dimensions, or the first layer that differs from the others.
+    ///
+    /// # Errors
+    /// The number of a layer that is narrower than the widest or lacks a part.
+    pub fn uniform_shape(&self) -> Result<ModelShape, usize> {
+        let shape = self.shape();
+        let like = |layer: &LayerWeights| {
+            let (q, k, up) = widths(layer);
+            q == shape.heads * shape.head_dim
+                && k == shape.kv_heads * shape.head_dim
+                && up == shape.intermediate
+        };
+        match self.weights.layers.iter().position(|layer| !like(layer)) {
+            None => Ok(shape),
+            Some(layer) => Err(layer),
+        }
+    }
+}
+
+/// Rows of q, k and up; 0 for a part that is not there.
+fn widths(layer: &LayerWeights) -> (usize, usize, usize) {
+    let rows = |t: &candle_core::Tensor| t.dims()[0];
+    let (q, k) = layer.attention.as_ref().map_or((0, 0), |a| (rows(&a.q), rows(&a.k)));
+    (q, k, layer.mlp.as_ref().map_or(0, |m| rows(&m.up)))
+}
+
+/// The configuration of cut weights: the widths of the widest layer.
+fn cut_config(source: &LlamaConfig, weights: &Weights) -> LlamaConfig {
+    let all: Vec<_> = weights.layers.iter().map(widths).collect();
+    let widest = |f: fn(&(usize, usize, usize)) -> usize| all.iter().map(f).max().unwrap_or(0);
+    LlamaConfig {
+        layers: weights.layers.len(),
+        hidden: weights.embed.dims()[1],
+        heads: widest(|w| w.0) / source.head_dim,
+        kv_heads: widest(|w| w.1) / source.head_dim,
+        intermediate: widest(|w| w.2),
+        ..source.clone()
+    }
+}

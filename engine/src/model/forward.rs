@@ -1,0 +1,167 @@
+//! Logits of a Llama, with or without gates.
+//!
+//!     x = E[ids] (z_hidden)
+//!     each layer:  x += o( z_head * attention(rms(x)) ) * z_attention * z_hidden
+//!                  x += down( silu(gate b) * (up b) * z_intermediate ) * z_mlp * z_hidden,  b = rms(x)
+//!     logits = head( rms(x) )
+//!
+//! The norms run over the live hidden dimensions (see `ops/norm.rs`). Widths come from the tensors,
+//! so layers may differ and may lack a part.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use super::{AttentionWeights, LlamaConfig, MlpWeights, ModelError, Weights};
+use crate::gate::GateTensors;
+use crate::ops::{self, Rope, RopeTable};
+
+/// Everything a forward pass needs beside the ids.
+pub struct Forward<'a> {
+    weights: &'a Weights,
+    gates: Option<&'a GateTensors>,
+    eps: f64,
+    head_dim: usize,
+    rope: Rope,
+}
+
+impl<'a> Forward<'a> {
+    /// Prepares passes of up to `tokens` tokens.
+    pub fn new(weights: &'a Weights, config: &LlamaConfig, tokens: usize) -> Self {
+        let rope = Arc::new(RopeTable::new(&config.inverse_frequencies(), tokens));
+        Self::with_rope(weights, config, rope)
+    }
+
+    /// Prepares passes with a rotary table made before.
+    pub fn with_rope(weights: &'a Weights, config: &LlamaConfig, rope: Rope) -> Self {
+        Self { weights, gates: None, eps: config.rms_norm_eps, head_dim: config.head_dim, rope }
+    }
+
+    /// Puts gates on.
+    pub fn gated(mut self, gates: &'a GateTensors) -> Self {
+        self.gates = Some(gates);
+        self
+    }
+
+    /// Gives the logits `(B*T, V)` of `ids`, B rows of `tokens` ids.
+    ///
+    /// # Errors
+    /// An id beyond the vocabulary; candle's.
+    pub fn logits(&self, ids: &[u32], tokens: usize) -> Result<Tensor, ModelError> {
+        let vocab = self.weights.embed.dim(0)?;
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(ModelError::TokenOutOfRange { id, vocab });
+        }
+        let device = self.weights.embed.device();
+        let ids = Tensor::from_slice(ids, ids.len(), device)?;
+        let mut x = self.weights.embed.index_select(&ids, 0)?; // (B*T, D)
+        let d = x.dim(1)?;
+        let ones = |n: usize| Tensor::ones(n, x.dtype(), device);
+        let hidden_gate = self.gates.map(GateTensors::hidden).transpose()?.flatten();
+        let hidden = match &hidden_gate {
+            Some(z) => z.clone(),
+            None => ones(d)?,
+        };
+        let pass = Pass { hidden, gated: hidden_gate.is_some(), tokens };
+        if let Some(z) = hidden_gate.filter(|_| self.gates.is_some_and(|g| g.mask_embeddings)) {
+            x = ops::scale_columns(&x, &z)?;
+        }
+        for (l, layer) in self.weights.layers.iter().enumerate() {
+            if let Some(a) = &layer.attention {
+                let gate = self.gates.map(|g| g.attention(l)).transpose()?.flatten();
+                let heads = self.gates.map(|g| g.heads(l)).transpose()?.flatten();
+                let out = self.attention(a, &x, &pass, heads)?;
+                x = pass.residual(x, &out, gate)?;
+            }
+            if let Some(m) = &layer.mlp {
+                let gate = self.gates.map(|g| g.mlp(l)).transpose()?.flatten();
+                let channels = self.gates.map(|g| g.intermediate(l)).transpose()?.flatten();
+                let out = self.mlp(m, &x, &pass, channels)?;
+                x = pass.residual(x, &out, gate)?;
+            }
+        }
+        let x = ops::rms_norm(&x, &self.weights.norm, &pass.hidden, self.eps)?;
+        Ok(ops::linear(&x, self.weights.head.as_ref().unwrap_or(&self.weights.embed))?)
+    }
+
+    fn attention(
+        &self,
+        w: &AttentionWeights,
+        x: &Tensor,
+        pass: &Pass,
+        heads: Option<Tensor>,
+    ) -> Result<Tensor, ModelError> {
+        let a = ops::rms_norm(x, &w.norm, &pass.hidden, self.eps)?;
+        let (q, k, v) = (ops::linear(&a, &w.q)?, ops::linear(&a, &w.k)?, ops::linear(&a, &w.v)?);
+        let context = ops::attention(&q, &k, &v, pass.tokens, self.head_dim, &self.rope)?; // (B*T, H*E)
+        let context = match heads {
+            Some(z) => ops::scale_columns(&context, &z)?,
+            None => context,
+        };
+        Ok(ops::linear(&context, &w.o)?)
+    }
+
+    fn mlp(
+        &self,
+        w: &MlpWeights,
+        x: &Tensor,
+        pass: &Pass,
+        channels: Option<Tensor>,
+    ) -> Result<Tensor, ModelError> {
+        let b = ops::rms_norm(x, &w.norm, &pass.hidden, self.eps)?;
+        let (gate, up) = (ops::linear(&b, &w.gate)?, ops::linear(&b, &w.up)?); // (B*T, F)
+        let z = match channels {
+            Some(z) => z,
+            None => Tensor::ones(gate.dim(1)?, gate.dtype(), gate.device())?,
+        };
+        Ok(ops::linear(&ops::swiglu(&gate, &up, &z)?, &w.down)?)
+    }
+}
+
+/// What the layers of one pass share.
+struct Pass {
+    /// The hidden gate (D), ones when there is none.
+    hidden: Tensor,
+    gated: bool,
+    tokens: usize,
+}
+
+impl Pass {
+    /// x + out * gate * z_hidden, without the factors that are not there.
+    fn residual(
+        &self,
+        x: Tensor,
+        out: &Tensor,
+        gate: Option<Tensor>,
+    ) -> Result<Tensor, ModelError> {
+        Ok(match (gate, self.gated) {
+            (None, false) => (x + out)?,
+            (None, true) => ops::gated_sum(&x, out, &self.hidden)?,
+            (Some(z), _) => ops::gated_sum(&x, out, &self.hidden.broadcast_mul(&z)?)?,
+        })
+    }
+}
+
+/// The targets of next-token prediction for rows of `tokens` ids: each row shifted by one, its last
+/// position ignored.
+pub fn next_tokens(ids: &[u32], tokens: usize) -> Vec<u32> {
+    ids.chunks(tokens).flat_map(|row| row[1..].iter().copied().chain([ops::IGNORE])).collect()
+}
+
+impl super::Model {
+    /// Gives the logits of one sequence of `ids`: a (T, V) tensor in the model's type.
+    ///
+    /// # Errors
+    /// An id beyond the vocabulary, no ids, more ids than positions; candle's.
+    pub fn logits(&self, ids: &[u32]) -> Result<Tensor, ModelError> {
+        if ids.is_empty() || ids.len() > self.config.max_positions {
+            return Err(ModelError::TooLong { tokens: ids.len(), max: self.config.max_positions });
+        }
+        Forward::new(&self.weights, &self.config, ids.len()).logits(ids, ids.len())
+    }
+
+    /// The type in which it computes.
+    pub fn dtype(&self) -> DType {
+        self.weights.embed.dtype()
+    }
+}

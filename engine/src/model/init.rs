@@ -1,0 +1,74 @@
+//! A model from nothing: random weights, for training a small one from scratch and for benchmarks.
+//!
+//! Projections are normal with deviation 0.02, those that write into the residual stream 0.02 / sqrt(2 L);
+//! norms are 1. Source: Radford et al., "Language models are unsupervised multitask learners".
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{
+    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, Tokenizer, Weights,
+};
+use crate::rng::Stream;
+
+const DEVIATION: f64 = 0.02;
+
+impl Model {
+    /// Makes a model of random weights.
+    ///
+    /// # Determinism
+    /// Each tensor has its own stream, named by its number, so the values do not depend on the device.
+    ///
+    /// # Errors
+    /// candle's, if the device has no room.
+    pub fn random(
+        name: &str,
+        config: LlamaConfig,
+        tokenizer: Option<Arc<Tokenizer>>,
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let mut number = 0;
+        let mut normal =
+            |rows: usize, columns: usize, deviation: f64| -> candle_core::Result<Tensor> {
+                number += 1;
+                let mut stream = Stream::new(seed, "init", number);
+                let data: Vec<f32> =
+                    (0..rows * columns).map(|_| (deviation * stream.normal()) as f32).collect();
+                Tensor::from_vec(data, (rows, columns), device)?.to_dtype(dtype)
+            };
+        let ones = || Tensor::ones(config.hidden, dtype, device);
+        let (d, f) = (config.hidden, config.intermediate);
+        let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let residual = DEVIATION / (2.0 * config.layers as f64).sqrt();
+        let embed = normal(config.vocab, d, DEVIATION)?;
+        let mut layers = Vec::with_capacity(config.layers);
+        for _ in 0..config.layers {
+            let attention = AttentionWeights {
+                norm: ones()?,
+                q: normal(q, d, DEVIATION)?,
+                k: normal(kv, d, DEVIATION)?,
+                v: normal(kv, d, DEVIATION)?,
+                o: normal(d, q, residual)?,
+            };
+            let mlp = MlpWeights {
+                norm: ones()?,
+                gate: normal(f, d, DEVIATION)?,
+                up: normal(f, d, DEVIATION)?,
+                down: normal(d, f, residual)?,
+            };
+            layers.push(LayerWeights { attention: Some(attention), mlp: Some(mlp) });
+        }
+        let head = if config.tied { None } else { Some(normal(config.vocab, d, DEVIATION)?) };
+        let weights = Weights { embed, layers, norm: ones()?, head };
+        Ok(Self {
+            name: name.to_string(),
+            config,
+            weights: Arc::new(weights),
+            tokenizer,
+            provenance: vec![("random.init_seed".into(), seed.to_string())],
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Llama-family models: configuration, weights, checkpoint folders and hub, forward pass, generation.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `config.rs` | `config.json`: read, checked, written |
+//! | `weights.rs` | the tensors and their checkpoint names |
+//! | `checkpoint.rs` | a model from a folder of safetensors |
+//! | `demo.rs` | the model inside the program |
+//! | `hub.rs` | a model from a hub id |
+//! | `save.rs` | a model to a folder that usual loaders open |
+//! | `tokenizer.rs` | text to token ids and back |
+//! | `forward.rs` | logits, with or without gates |
+//! | `init.rs` | random weights, for training from nothing |
+//! | `frequencies.rs` | rotary frequencies and their scaling |
+//! | `cache.rs` | token by token, with keys and values kept |
+//! | `generate.rs` | sampling text |
+//! | `cut.rs` | a smaller model from gate values |
+
+mod cache;
+pub mod checkpoint;
+pub mod config;
+mod cut;
+mod demo;
+mod error;
+pub mod forward;
+mod frequencies;
+pub mod generate;
+pub mod hub;
+mod init;
+pub mod save;
+pub mod tokenizer;
+pub mod weights;
+
+use std::sync::Arc;
+
+pub use config::{LlamaConfig, RopeScaling};
+pub use demo::demo;
+pub use error::ModelError;
+pub use tokenizer::Tokenizer;
+pub use weights::{AttentionWeights, LayerWeights, MlpWeights, Weights};
+
+use crate::shape::ModelShape;
+
+/// A language model: configuration, weights and, usually, a tokenizer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What people call it: `demo`, the folder's name or the hub id.
+    pub name: String,
+    /// Its configuration.
+    pub config: LlamaConfig,
+    /// Its tensors, in the computing type (f32, or f64 in checks).
+    pub weights: Arc<Weights>,
+    /// Its tokenizer; a model without one can score ids but not text.
+    pub tokenizer: Option<Arc<Tokenizer>>,
+    /// Where it came from, as pairs that end up in exported metadata.
+    pub provenance: Vec<(String, String)>,
+}
+
+impl Model {
+    /// Gives the dimensions.
+    pub fn shape(&self) -> ModelShape {
+        self.config.shape()
+    }
+
+    /// Counts the parameters; a tied head counts once.
+    pub fn parameters(&self) -> usize {
+        self.weights.parameters()
+    }
+}

@@ -1,0 +1,372 @@
+//! Causal attention with rotary positions, for H query heads that share K key/value heads.
+//!
+//!     c_j = softmax(rope(q_j) rope(k_g)ᵀ / sqrt(E) + causal) v_g,   g = j / (H/K)
+//!
+//! One task takes one (sequence, key/value head) pair with all its query heads, so gradients of k
+//! and v are summed inside the task and no two tasks write the same place. The T x T scores live in
+//! the task's own buffer, 64 rows of products at a time, and are made again in the backward pass.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+
+use super::kernel::{
+    Mat, Real, Shared, dot, gemm, largest, rows, slice, sum, tensor, vectorised, with_real,
+    with_slice,
+};
+use super::plain;
+use super::rope::Rope;
+
+/// Rows of scores computed at a time.
+const BLOCK: usize = 64;
+
+/// Attends: `q (B*T, H*E)`, `k (B*T, K*E)`, `v (B*T, K*E)` to the context `(B*T, H*E)`. H must be a
+/// multiple of K; `rope` covers at least T positions.
+///
+/// # Errors
+/// candle's, for shapes that do not fit.
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    tokens: usize,
+    head_dim: usize,
+    rope: &Rope,
+) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        let op = Attention { tokens, head_dim, rope: rope.clone() };
+        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+    } else {
+        plain::attention(q, k, v, tokens, head_dim, rope)
+    }
+}
+
+struct Attention {
+    tokens: usize,
+    head_dim: usize,
+    rope: Rope,
+}
+
+/// Sizes of one call: sequences, tokens, query heads, key/value heads, head width.
+#[derive(Clone, Copy)]
+struct Size {
+    b: usize,
+    t: usize,
+    h: usize,
+    k: usize,
+    e: usize,
+}
+
+impl Size {
+    fn group(self) -> usize {
+        self.h / self.k
+    }
+
+    /// Offset of token 0 of head `head` in sequence `b` of a tensor with `heads` heads.
+    fn at(self, b: usize, heads: usize, head: usize) -> usize {
+        b * self.t * heads * self.e + head * self.e
+    }
+}
+
+/// Buffers of one task.
+struct Scratch<T> {
+    q: Vec<T>,
+    k: Vec<T>,
+    p: Vec<T>,
+    dp: Vec<T>,
+    dq: Vec<T>,
+    dk: Vec<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    fn new(s: Size, backward: bool) -> Self {
+        let (te, tt) = (s.t * s.e, s.t * s.t);
+        let zeros = |n| vec![T::zero(); n];
+        let back = |n| zeros(if backward { n } else { 0 });
+        Self { q: zeros(te), k: zeros(te), p: zeros(tt), dp: back(tt), dq: back(te), dk: back(te) }
+    }
+}
+
+/// Copies one head out of a (T, heads*E) slab and turns it by its positions.
+fn turn<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: &mut [T]) {
+    let half = s.e / 2;
+    vectorised(|| {
+        for t in 0..s.t {
+            let (x, y) = (&x[t * stride..][..s.e], &mut out[t * s.e..][..s.e]);
+            let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
+            for i in 0..half {
+                y[i] = x[i] * cos[i] - x[i + half] * sin[i];
+                y[i + half] = x[i + half] * cos[i] + x[i] * sin[i];
+            }
+        }
+    });
+}
+
+/// Turns one head back and writes it into its (T, heads*E) slab.
+///
+/// # Safety
+/// `out` points at token 0 of the head in a slab of `s.t` rows of `stride` elements; no other task
+/// touches these `s.e` columns.
+unsafe fn turn_back<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: *mut T) {
+    let half = s.e / 2;
+    for t in 0..s.t {
+        // SAFETY: row t of the slab, by the caller's promise.
+        let y = unsafe { std::slice::from_raw_parts_mut(out.add(t * stride), s.e) };
+        let x = &x[t * s.e..][..s.e];
+        let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
+        for i in 0..half {
+            y[i] = x[i] * cos[i] + x[i + half] * sin[i];
+            y[i + half] = x[i + half] * cos[i] - x[i] * sin[i];
+        }
+    }
+}
+
+/// Fills the lower triangle of `p` (T, T) with attention weights; what lies right of the diagonal
+/// inside a block of rows is zero, what lies beyond the block is not touched and never read.
+fn weights<T: Real>(q: &[T], k: &[T], s: Size, p: &mut [T]) {
+    let scale = T::of(1.0 / (s.e as f64).sqrt());
+    for r0 in (0..s.t).step_by(BLOCK) {
+        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+        // SAFETY: rows r0..r0+r of q and p, rows 0..n of k.
+        unsafe {
+            gemm(
+                r,
+                n,
+                s.e,
+                p[r0 * s.t..].as_mut_ptr(),
+                s.t,
+                rows(&q[r0 * s.e..], s.e),
+                rows(k, s.e).t(),
+                false,
+                false,
+            );
+        }
+        vectorised(|| {
+            for i in r0..r0 + r {
+                let row = &mut p[i * s.t..][..n];
+                let (live, dead) = row.split_at_mut(i + 1);
+                let top = largest(live);
+                for x in live.iter_mut() {
+                    *x = ((*x - top) * scale).exp_fast();
+                }
+                let inverse = T::one() / sum(live);
+                for x in live.iter_mut() {
+                    *x *= inverse;
+                }
+                dead.fill(T::zero());
+            }
+        });
+    }
+}
+
+impl Attention {
+    fn size(&self, q: (usize, usize), k: (usize, usize)) -> Result<Size> {
+        let (t, e) = (self.tokens, self.head_dim);
+        let (h, kv) = (q.1 / e, k.1 / e);
+        if t == 0
+            || !q.0.is_multiple_of(t)
+            || !q.1.is_multiple_of(e)
+            || !k.1.is_multiple_of(e)
+            || kv == 0
+            || h % kv != 0
+            || self.rope.positions() < t
+        {
+            return Err(candle_core::Error::Msg(format!(
+                "attention: q {q:?} and k {k:?} do not fit {t} tokens of heads {e} wide ({} rotary positions)",
+                self.rope.positions()
+            )));
+        }
+        Ok(Size { b: q.0 / t, t, h, k: kv, e })
+    }
+
+    fn forward<T: Real>(&self, q: &[T], k: &[T], v: &[T], s: Size) -> Vec<T> {
+        let rope = T::rope(&self.rope);
+        let (hw, kw) = (s.h * s.e, s.k * s.e);
+        let mut out = vec![T::zero(); q.len()];
+        let shared = Shared::of(&mut out);
+        (0..s.b * s.k).into_par_iter().for_each_init(
+            || Scratch::new(s, false),
+            |w, task| {
+                let (b, g) = (task / s.k, task % s.k);
+                turn(&k[s.at(b, s.k, g)..], kw, s, rope, &mut w.k);
+                let values = Mat { at: v[s.at(b, s.k, g)..].as_ptr(), row: kw, col: 1 };
+                for h in g * s.group()..(g + 1) * s.group() {
+                    turn(&q[s.at(b, s.h, h)..], hw, s, rope, &mut w.q);
+                    weights(&w.q, &w.k, s, &mut w.p);
+                    for r0 in (0..s.t).step_by(BLOCK) {
+                        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+                        // SAFETY: columns of head h in rows of sequence b belong to this task.
+                        unsafe {
+                            let c = shared.at(s.at(b, s.h, h) + r0 * hw);
+                            gemm(
+                                r,
+                                s.e,
+                                n,
+                                c,
+                                hw,
+                                rows(&w.p[r0 * s.t..], s.t),
+                                values,
+                                false,
+                                false,
+                            );
+                        }
+                    }
+                }
+            },
+        );
+        out
+    }
+
+    fn backward<T: Real>(
+        &self,
+        q: &[T],
+        k: &[T],
+        v: &[T],
+        out: &[T],
+        g: &[T],
+        s: Size,
+    ) -> (Vec<T>, Vec<T>, Vec<T>) {
+        let rope = T::rope(&self.rope);
+        let (hw, kw) = (s.h * s.e, s.k * s.e);
+        let scale = T::of(1.0 / (s.e as f64).sqrt());
+        let (mut dq, mut dk, mut dv) =
+            (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
+        let (dq_out, dk_out, dv_out) =
+            (Shared::of(&mut dq), Shared::of(&mut dk), Shared::of(&mut dv));
+        (0..s.b * s.k).into_par_iter().for_each_init(
+            || Scratch::new(s, true),
+            |w, task| {
+                let (b, kv) = (task / s.k, task % s.k);
+                let kv_at = s.at(b, s.k, kv);
+                turn(&k[kv_at..], kw, s, rope, &mut w.k);
+                let values = Mat { at: v[kv_at..].as_ptr(), row: kw, col: 1 };
+                for (first, h) in (kv * s.group()..(kv + 1) * s.group()).enumerate() {
+                    let add = first > 0;
+                    let h_at = s.at(b, s.h, h);
+                    turn(&q[h_at..], hw, s, rope, &mut w.q);
+                    weights(&w.q, &w.k, s, &mut w.p);
+                    let grad =
+                        |row: usize| Mat { at: g[h_at + row * hw..].as_ptr(), row: hw, col: 1 };
+                    for r0 in (0..s.t).step_by(BLOCK) {
+                        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+                        // SAFETY: rows r0..r0+r of this task's own buffers; grad and values are read.
+                        unsafe {
+                            gemm(
+                                r,
+                                n,
+                                s.e,
+                                w.dp[r0 * s.t..].as_mut_ptr(),
+                                s.t,
+                                grad(r0),
+                                values.t(),
+                                false,
+                                false,
+                            )
+                        };
+                        vectorised(|| {
+                            for i in r0..r0 + r {
+                                let at = h_at + i * hw;
+                                let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);
+                                let (p, dp) = (&w.p[i * s.t..][..n], &mut w.dp[i * s.t..][..n]);
+                                for j in 0..n {
+                                    dp[j] = p[j] * (dp[j] - shared_part) * scale;
+                                }
+                            }
+                        });
+                        // SAFETY: as above.
+                        unsafe {
+                            gemm(
+                                r,
+                                s.e,
+                                n,
+                                w.dq[r0 * s.e..].as_mut_ptr(),
+                                s.e,
+                                rows(&w.dp[r0 * s.t..], s.t),
+                                rows(&w.k, s.e),
+                                false,
+                                false,
+                            )
+                        };
+                    }
+                    // Columns c0.. of the scores: only rows from c0 down reach them.
+                    for c0 in (0..s.t).step_by(BLOCK) {
+                        let (c, below) = (BLOCK.min(s.t - c0), s.t - c0);
+                        let p = rows(&w.p[c0 * s.t + c0..], s.t).t();
+                        let dp = rows(&w.dp[c0 * s.t + c0..], s.t).t();
+                        // SAFETY: columns of kv head `kv` in sequence b belong to this task.
+                        unsafe {
+                            gemm(
+                                c,
+                                s.e,
+                                below,
+                                dv_out.at(kv_at + c0 * kw),
+                                kw,
+                                p,
+                                grad(c0),
+                                add,
+                                false,
+                            );
+                            gemm(
+                                c,
+                                s.e,
+                                below,
+                                w.dk[c0 * s.e..].as_mut_ptr(),
+                                s.e,
+                                dp,
+                                rows(&w.q[c0 * s.e..], s.e),
+                                add,
+                                false,
+                            );
+                        }
+                    }
+                    // SAFETY: columns of head h in sequence b belong to this task.
+                    unsafe { turn_back(&w.dq, hw, s, rope, dq_out.at(h_at)) };
+                }
+                // SAFETY: columns of kv head `kv` in sequence b belong to this task.
+                unsafe { turn_back(&w.dk, kw, s, rope, dk_out.at(kv_at)) };
+            },
+        );
+        (dq, dk, dv)
+    }
+}
+
+impl CustomOp3 for Attention {
+    fn name(&self) -> &'static str {
+        "causal-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        qs: &CpuStorage,
+        ql: &Layout,
+        ks: &CpuStorage,
+        kl: &Layout,
+        vs: &CpuStorage,
+        vl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        use candle_core::backend::BackendStorage;
+        let size = self.size(ql.shape().dims2()?, kl.shape().dims2()?)?;
+        with_real!(qs.dtype(), "causal-attention", T => {
+            let c = self.forward::<T>(slice(qs, ql)?, slice(ks, kl)?, slice(vs, vl)?, size);
+            Ok((T::to_cpu_storage_owned(c), ql.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        out: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let size = self.size(q.dims2()?, k.dims2()?)?;
+        with_real!(q.dtype(), "causal-attention", T => with_slice::<T, _>(q, |qs| with_slice(k, |ks| with_slice(v, |vs| with_slice(out, |os| with_slice(g, |gs| {
+            let (dq, dk, dv) = self.backward::<T>(qs, ks, vs, os, gs, size);
+            Ok((
+                Some(tensor(dq, q.shape().clone(), q)?),
+                Some(tensor(dk, k.shape().clone(), q)?),
+                Some(tensor(dv, v.shape().clone(), q)?),
+            ))
+        }))))))
+    }
+}

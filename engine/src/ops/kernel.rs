@@ -1,0 +1,306 @@
+//! What the CPU kernels share: the element type, slices of tensors, matrix products, dispatch.
+
+use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tensor, WithDType};
+use rayon::prelude::*;
+
+/// Elements a kernel hands to one task: small enough to share out, large enough to pay for it.
+pub(super) const CHUNK: usize = 16 * 1024;
+
+/// An element type of the CPU kernels: f32 to compute, f64 to check.
+pub(super) trait Real:
+    WithDType + num_traits::Float + num_traits::NumAssign + Default
+{
+    /// e to the power `self`, in a form that the compiler turns into vector instructions.
+    fn exp_fast(self) -> Self;
+    /// The rotary tables in this type.
+    fn rope(table: &super::rope::RopeTable) -> (&[Self], &[Self]);
+    /// The elements of a storage about to be written; none for another type.
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+    /// Rounds from f64.
+    fn of(x: f64) -> Self {
+        <Self as WithDType>::from_f64(x)
+    }
+}
+
+impl Real for f32 {
+    #[inline(always)]
+    fn exp_fast(self) -> f32 {
+        // Range reduction x = n ln 2 + r, then a degree-5 polynomial in r (Cephes' coefficients);
+        // relative error about 1e-7. Adding and taking away 1.5 * 2^23 rounds to a whole number
+        // without a library call.
+        const ROUND: f32 = 12_582_912.0;
+        let x = self.clamp(-87.0, 88.0);
+        let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+        let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+        let mut p = 1.987_569_1e-4f32;
+        p = p * r + 1.398_199_9e-3;
+        p = p * r + 8.333_452e-3;
+        p = p * r + 4.166_579_6e-2;
+        p = p * r + 1.666_666_5e-1;
+        p = p * r + 0.5;
+        let y = p * (r * r) + r + 1.0;
+        y * f32::from_bits((((n as i32) + 127) << 23) as u32)
+    }
+    fn rope(table: &super::rope::RopeTable) -> (&[f32], &[f32]) {
+        table.f32()
+    }
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+        match storage {
+            CpuStorage::F32(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+
+impl Real for f64 {
+    #[inline(always)]
+    fn exp_fast(self) -> f64 {
+        self.exp()
+    }
+    fn rope(table: &super::rope::RopeTable) -> (&[f64], &[f64]) {
+        table.f64()
+    }
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [f64]> {
+        match storage {
+            CpuStorage::F64(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+
+/// Runs `body` with `$t` bound to the Rust type of `$dtype`; other types are candle's error.
+macro_rules! with_real {
+    ($dtype:expr, $op:literal, $t:ident => $body:expr) => {
+        match $dtype {
+            candle_core::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            other => Err(candle_core::Error::UnsupportedDTypeForOp(other, $op).bt()),
+        }
+    };
+}
+pub(super) use with_real;
+
+/// Runs `body` compiled for the widest vector unit of this machine.
+#[inline(always)]
+pub(super) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(body)
+}
+
+/// The elements of a contiguous operand.
+pub(super) fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let (start, end) =
+        layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: "fused" })?;
+    Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// Calls `f` with the elements of a CPU tensor, made contiguous if it is not.
+pub(super) fn with_slice<T: Real, R>(t: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+    let t = t.contiguous()?;
+    let (storage, layout) = t.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(cpu) => f(slice(cpu, layout)?),
+        _ => Err(Error::Msg("a CPU kernel got a tensor of another device".into())),
+    }
+}
+
+/// A tensor from freshly computed elements.
+pub(super) fn tensor<T: Real>(
+    data: Vec<T>,
+    shape: impl Into<Shape>,
+    like: &Tensor,
+) -> Result<Tensor> {
+    Tensor::from_vec(data, shape.into(), like.device())
+}
+
+/// Matrix operand: pointer to the first element with row and column strides.
+#[derive(Clone, Copy)]
+pub(super) struct Mat<T> {
+    pub at: *const T,
+    pub row: usize,
+    pub col: usize,
+}
+
+/// A row-major matrix that starts at `data[0]` with `cols` elements a row.
+pub(super) fn rows<T>(data: &[T], cols: usize) -> Mat<T> {
+    Mat { at: data.as_ptr(), row: cols, col: 1 }
+}
+
+impl<T> Mat<T> {
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        Self { at: self.at, row: self.col, col: self.row }
+    }
+}
+
+/// C (m, n) = A (m, k) B (k, n), or C += A B with `add`. C has `c_row` elements a row.
+///
+/// # Safety
+/// Every element named by the sizes and strides lies in an allocation that lives through the call;
+/// C overlaps neither A nor B and nobody else reads or writes it.
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many sizes")]
+pub(super) unsafe fn gemm<T: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    c: *mut T,
+    c_row: usize,
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+    parallel: bool,
+) {
+    let threads = if parallel { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    let one = T::one();
+    // SAFETY: the caller's promise, passed on.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c,
+            1,
+            c_row as isize,
+            add,
+            a.at,
+            a.col as isize,
+            a.row as isize,
+            b.at,
+            b.col as isize,
+            b.row as isize,
+            one,
+            one,
+            false,
+            false,
+            false,
+            threads,
+        )
+    }
+}
+
+/// Σ aᵢ bᵢ in 16 interleaved sums.
+#[inline(always)]
+pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::zero(); 16];
+    let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let mut total = T::zero();
+    for (&x, &y) in a_blocks.remainder().iter().zip(b_blocks.remainder()) {
+        total += x * y;
+    }
+    for (x, y) in a_blocks.zip(b_blocks) {
+        for i in 0..16 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    sums.iter().fold(total, |total, &s| total + s)
+}
+
+/// Σ aᵢ in 16 interleaved sums.
+#[inline(always)]
+pub(super) fn sum<T: Real>(a: &[T]) -> T {
+    let mut sums = [T::zero(); 16];
+    let blocks = a.chunks_exact(16);
+    let mut total = blocks.remainder().iter().fold(T::zero(), |total, &x| total + x);
+    for x in blocks {
+        for i in 0..16 {
+            sums[i] += x[i];
+        }
+    }
+    for s in sums {
+        total += s;
+    }
+    total
+}
+
+/// The largest element, -inf for none.
+#[inline(always)]
+pub(super) fn largest<T: Real>(a: &[T]) -> T {
+    let mut best = [T::neg_infinity(); 16];
+    let blocks = a.chunks_exact(16);
+    let mut top = T::neg_infinity();
+    for &x in blocks.remainder() {
+        top = if x > top { x } else { top };
+    }
+    for x in blocks {
+        for i in 0..16 {
+            best[i] = if x[i] > best[i] { x[i] } else { best[i] };
+        }
+    }
+    for x in best {
+        top = if x > top { x } else { top };
+    }
+    top
+}
+
+/// Rows a task takes when a row has `width` elements.
+pub(super) fn rows_per_task(width: usize) -> usize {
+    (CHUNK / width.max(1)).max(1)
+}
+
+/// Adds up partial results of tasks in their order, so that the bits do not depend on scheduling.
+pub(super) fn in_order<T: Real>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
+    let mut total = vec![T::zero(); width];
+    for part in parts {
+        for (t, p) in total.iter_mut().zip(part) {
+            *t += p;
+        }
+    }
+    total
+}
+
+/// Σ x² of a tensor, in f64 and in a fixed order.
+///
+/// # Errors
+/// candle's, for a type or device that it cannot read.
+pub fn sum_of_squares(t: &Tensor) -> Result<f64> {
+    if !t.device().is_cpu() {
+        return t.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar();
+    }
+    with_real!(t.dtype(), "sum_of_squares", T => with_slice::<T, f64>(t, |x| {
+        let parts: Vec<f64> = x
+            .par_chunks(CHUNK)
+            .map(|x| {
+                vectorised(|| {
+                    let mut sums = [0f64; 8];
+                    for x in x.chunks(8) {
+                        for (s, x) in sums.iter_mut().zip(x) {
+                            let x = x.to_f64();
+                            *s += x * x;
+                        }
+                    }
+                    sums.iter().sum::<f64>()
+                })
+            })
+            .collect();
+        Ok(parts.iter().sum())
+    }))
+}
+
+/// Shares a mutable buffer among tasks that write disjoint parts of it.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<T>(*mut T);
+
+// SAFETY: whoever calls `Shared::at` promises to touch only elements no other task touches.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub fn of(data: &mut [T]) -> Self {
+        Self(data.as_mut_ptr())
+    }
+
+    /// The pointer to element `i`.
+    ///
+    /// # Safety
+    /// `i` is inside the buffer, and no other task uses the elements reached through it.
+    pub unsafe fn at(self, i: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(i) }
+    }
+}

@@ -1,0 +1,133 @@
+//! Next-token cross-entropy: -ln softmax(x)[target], in nats.
+//!
+//! The gradient (softmax - one-hot) / count is made in the forward pass, while the row is at hand.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+
+use super::kernel::{
+    Real, largest, rows_per_task, slice, sum, tensor, vectorised, with_real, with_slice,
+};
+use super::plain;
+
+/// The target of a position that does not count (the last of each sequence).
+pub const IGNORE: u32 = u32::MAX;
+
+/// Mean loss over the positions that count: `logits (N, V)`, `targets` N ids or [`IGNORE`], to a
+/// scalar in nats/token.
+///
+/// # Errors
+/// candle's, for shapes that do not fit.
+pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    if logits.device().is_cpu() {
+        logits
+            .contiguous()?
+            .apply_op1(CrossEntropy { targets: targets.to_vec(), grad: Mutex::new(None) })
+    } else {
+        plain::cross_entropy(logits, targets)
+    }
+}
+
+/// Loss of every position that counts, in their order, in nats: `logits (N, V)`, `targets` N ids or
+/// [`IGNORE`].
+///
+/// # Errors
+/// candle's, for shapes that do not fit.
+pub fn token_losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
+    let (_, v) = logits.dims2()?;
+    let host = logits.to_device(&candle_core::Device::Cpu)?;
+    with_real!(host.dtype(), "token-losses", T => with_slice::<T, _>(&host, |x| {
+        Ok(x.par_chunks(v)
+            .zip(targets)
+            .filter(|&(_, &y)| y != IGNORE)
+            .map(|(x, &y)| vectorised(|| {
+                let top = largest(x);
+                let mut total = 0.0;
+                for &x in x {
+                    total += (x - top).exp_fast();
+                }
+                (total.ln() + top - x[y as usize]).to_f64()
+            }))
+            .collect())
+    }))
+}
+
+struct CrossEntropy {
+    targets: Vec<u32>,
+    grad: Mutex<Option<Tensor>>,
+}
+
+impl CrossEntropy {
+    fn forward<T: Real>(&self, x: &[T], v: usize) -> (f64, Vec<T>) {
+        let count = self.targets.iter().filter(|&&y| y != IGNORE).count().max(1);
+        let share = T::of(1.0 / count as f64);
+        let mut grad = vec![T::zero(); x.len()];
+        let rows = rows_per_task(v);
+        let parts: Vec<f64> = grad
+            .par_chunks_mut(v * rows)
+            .zip(x.par_chunks(v * rows))
+            .zip(self.targets.par_chunks(rows))
+            .map(|((grad, x), y)| {
+                vectorised(|| {
+                    let mut total = 0.0;
+                    for ((grad, x), &y) in grad.chunks_exact_mut(v).zip(x.chunks_exact(v)).zip(y) {
+                        if y == IGNORE {
+                            continue;
+                        }
+                        let top = largest(x);
+                        for i in 0..v {
+                            grad[i] = (x[i] - top).exp_fast();
+                        }
+                        let mass = sum(grad);
+                        let k = share / mass;
+                        for g in grad.iter_mut() {
+                            *g *= k;
+                        }
+                        grad[y as usize] -= share;
+                        total += (mass.ln() + top - x[y as usize]).to_f64();
+                    }
+                    total
+                })
+            })
+            .collect();
+        (parts.iter().sum::<f64>() / count as f64, grad)
+    }
+}
+
+impl CustomOp1 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(&self, xs: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
+        use candle_core::backend::BackendStorage;
+        let (n, v) = xl.shape().dims2()?;
+        if n != self.targets.len() || self.targets.iter().any(|&y| y != IGNORE && y as usize >= v) {
+            return Err(candle_core::Error::Msg(format!(
+                "cross-entropy: {} targets for {n} rows of {v} classes, or a target beyond them",
+                self.targets.len()
+            )));
+        }
+        with_real!(xs.dtype(), "cross-entropy", T => {
+            let (loss, grad) = self.forward::<T>(slice(xs, xl)?, v);
+            let grad = Tensor::from_vec(grad, (n, v), &candle_core::Device::Cpu)?;
+            *self.grad.lock().unwrap_or_else(|e| e.into_inner()) = Some(grad);
+            Ok((T::to_cpu_storage_owned(vec![T::of(loss)]), ().into()))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, _loss: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        let grad = self.grad.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let grad = match grad {
+            Some(grad) => grad,
+            None => with_real!(x.dtype(), "cross-entropy", T => with_slice::<T, _>(x, |xs| {
+                let (_, v) = x.dims2()?;
+                tensor(self.forward::<T>(xs, v).1, x.shape().clone(), x)
+            }))?,
+        };
+        let factor = g.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        Ok(Some(if factor == 1.0 { grad } else { (grad * factor)? }))
+    }
+}

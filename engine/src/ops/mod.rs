@@ -1,0 +1,42 @@
+//! The operations of a gated Llama step, each with its hand-written backward.
+//!
+//! On the CPU every operation is one fused kernel, in f32 and f64, parallel over rows with a fixed
+//! order of sums: the bits depend on the input alone. On other devices the twin in `plain.rs`,
+//! written in candle's own operations, takes its place; the twin is also the oracle of the tests.
+//!
+//! | file | operation |
+//! |---|---|
+//! | `linear.rs` | y = x Wᵀ |
+//! | `norm.rs` | RMSNorm under a hidden gate |
+//! | `attention.rs` | rotary position + causal attention, grouped KV heads |
+//! | `swiglu.rs` | silu(g) · u · z |
+//! | `scale.rs` | columns times gates; residual sum with a gated output |
+//! | `loss.rs` | next-token cross-entropy |
+//! | `adam.rs` | AdamW in place |
+//! | `rope.rs` | rotary tables |
+//! | `kernel.rs` | what the kernels share: element type, slices, dispatch |
+//! | `plain.rs` | the same in candle's own operations |
+
+mod adam;
+mod attention;
+mod kernel;
+mod linear;
+mod loss;
+mod norm;
+pub mod plain;
+mod rope;
+mod scale;
+mod swiglu;
+
+pub use adam::{AdamStep, adam};
+pub use attention::attention;
+pub use kernel::sum_of_squares;
+pub use linear::linear;
+pub use loss::{IGNORE, cross_entropy, token_losses};
+pub use norm::rms_norm;
+pub use rope::{Rope, RopeTable};
+pub use scale::{gated_sum, scale_columns};
+pub use swiglu::swiglu;
+
+#[cfg(test)]
+mod tests;

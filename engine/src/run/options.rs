@@ -1,0 +1,223 @@
+//! What a run is started with.
+
+use serde::{Deserialize, Serialize};
+
+use super::RunError;
+use crate::data::MixtureRule;
+use crate::gate::{GateKind, HardConcrete};
+use crate::train::{AdamConfig, Schedule};
+
+/// Where the mixture's reference losses come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The source model's own loss on each domain, measured when the run starts.
+    Source,
+    /// The entropy of each domain, where it is known (the demo).
+    Floor,
+    /// Given, in the domains' order, nats/token.
+    Losses(Vec<f64>),
+}
+
+/// Options of every run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainOptions {
+    /// Steps the schedules are laid out for; more can be taken, at the floor of the rate.
+    pub steps: u64,
+    /// Sequences a step, B.
+    pub batch: usize,
+    /// Peak learning rate of the weights.
+    pub lr: f64,
+    /// Steps of learning-rate warm-up; none means a tenth of `steps`.
+    pub lr_warmup: Option<u64>,
+    /// The rate's factor at the end of the cosine.
+    pub lr_floor: f64,
+    /// Global gradient-norm limit.
+    pub clip: f64,
+    /// Adam's moment decays, epsilon and weight decay.
+    pub adam: AdamConfig,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Steps between evaluations, each of which updates the mixture.
+    pub eval_every: u64,
+    /// How the mixture is updated.
+    pub rule: MixtureRule,
+    /// The first mixture, in the domains' order; none means equal shares.
+    pub mixture: Option<Vec<f64>>,
+    /// Reference losses of the rule.
+    pub reference: Reference,
+    /// Step size of the rule.
+    pub eta: f64,
+    /// Share of the uniform mixture mixed in by `doremi` and `bandit`.
+    pub smoothing: f64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            steps: 300,
+            batch: 16,
+            lr: 1e-3,
+            lr_warmup: None,
+            lr_floor: 0.1,
+            clip: 1.0,
+            adam: AdamConfig { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.0 },
+            seed: 17,
+            eval_every: 50,
+            rule: MixtureRule::Doremi,
+            mixture: None,
+            reference: Reference::Source,
+            eta: 1.0,
+            smoothing: 1e-4,
+        }
+    }
+}
+
+/// Options of a run that shears, beside those of every run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShearOptions {
+    /// Kinds of gates; none means those whose dimension the target makes smaller.
+    pub gates: Option<Vec<GateKind>>,
+    /// Learning rate of log-alphas.
+    pub gate_lr: f64,
+    /// Rate at which multipliers climb.
+    pub multiplier_lr: f64,
+    /// Steps over which the target sparsity rises; none means a fifth of `steps`.
+    pub sparsity_warmup: Option<u64>,
+    /// Whether the hidden gate multiplies the embeddings too.
+    pub mask_embeddings: bool,
+    /// Aim at this overall sparsity of the prunable parameters instead of the target's sizes.
+    pub sparsity: Option<f64>,
+    /// Constants of the gate distribution.
+    pub distribution: HardConcrete,
+}
+
+impl Default for ShearOptions {
+    fn default() -> Self {
+        Self {
+            gates: None,
+            gate_lr: 1.0,
+            multiplier_lr: 1.0,
+            sparsity_warmup: None,
+            mask_embeddings: true,
+            sparsity: None,
+            distribution: HardConcrete::default(),
+        }
+    }
+}
+
+/// Refuses an option with its nearest legal value.
+fn refuse<T: ToString>(
+    option: &'static str,
+    value: impl ToString,
+    why: &str,
+    nearest: impl ToString,
+) -> Result<T, RunError> {
+    Err(RunError::Option {
+        option,
+        value: value.to_string(),
+        why: why.into(),
+        nearest: nearest.to_string(),
+    })
+}
+
+/// Checks that a number is finite and above 0.
+fn positive(option: &'static str, value: f64, nearest: f64) -> Result<(), RunError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    refuse::<String>(option, value, "it must be a number above 0", nearest).map(|_| ())
+}
+
+impl TrainOptions {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first option that is out of range, with the nearest legal value.
+    pub fn check(&self, domains: usize) -> Result<(), RunError> {
+        let at_least_one = |option, value: u64| match value {
+            0 => refuse::<String>(option, value, "at least 1", 1).map(|_| ()),
+            _ => Ok(()),
+        };
+        at_least_one("steps", self.steps)?;
+        at_least_one("batch", self.batch as u64)?;
+        at_least_one("eval_every", self.eval_every)?;
+        positive("lr", self.lr, 1e-3)?;
+        positive("clip", self.clip, 1.0)?;
+        positive("eta", self.eta, 1.0)?;
+        if !(0.0..=1.0).contains(&self.lr_floor) {
+            refuse::<String>(
+                "lr_floor",
+                self.lr_floor,
+                "a factor in 0..1",
+                self.lr_floor.clamp(0.0, 1.0),
+            )?;
+        }
+        if !(0.0..1.0).contains(&self.smoothing) {
+            refuse::<String>("smoothing", self.smoothing, "a share in 0..1", 1e-4)?;
+        }
+        if self.lr_warmup.is_some_and(|w| w > self.steps) {
+            refuse::<String>(
+                "lr_warmup",
+                self.lr_warmup.unwrap_or(0),
+                "longer than `steps`",
+                self.steps,
+            )?;
+        }
+        if let Some(mixture) = &self.mixture {
+            let shown = format!("{mixture:?}");
+            if mixture.len() != domains {
+                refuse::<String>(
+                    "mixture",
+                    shown,
+                    "one weight a domain",
+                    format!("{domains} weights"),
+                )?;
+            } else if mixture.iter().any(|w| !w.is_finite() || *w < 0.0)
+                || mixture.iter().sum::<f64>() <= 0.0
+            {
+                refuse::<String>(
+                    "mixture",
+                    shown,
+                    "weights are 0 or more, and one is above 0",
+                    "equal weights",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The learning-rate schedule.
+    pub fn schedule(&self) -> Schedule {
+        let warmup = self.lr_warmup.unwrap_or(self.steps / 10);
+        Schedule { warmup, total: self.steps, floor: self.lr_floor }
+    }
+}
+
+impl ShearOptions {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first option that is out of range, with the nearest legal value.
+    pub fn check(&self) -> Result<(), RunError> {
+        positive("gate_lr", self.gate_lr, 1.0)?;
+        positive("multiplier_lr", self.multiplier_lr, 1.0)?;
+        positive("temperature", self.distribution.temperature, 2.0 / 3.0)?;
+        if let Some(s) = self.sparsity
+            && !(s > 0.0 && s < 1.0)
+        {
+            refuse::<String>(
+                "sparsity",
+                s,
+                "a share of the prunable parameters, between 0 and 1",
+                0.5,
+            )?;
+        }
+        if let Some(kinds) = &self.gates {
+            GateKind::combination(kinds)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! One training step, and what it needs: optimiser state, schedule, clipping.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `adam.rs` | Adam state of weights and of host numbers (gates, multipliers) |
+//! | `schedule.rs` | the factor on every learning rate |
+//! | `shear.rs` | gates, constraints and their optimisers |
+//! | `step.rs` | the step: forward, backward, clip, update |
+
+mod adam;
+mod schedule;
+mod shear;
+mod step;
+
+pub use adam::{AdamConfig, HostAdam, WeightAdam};
+pub use schedule::Schedule;
+pub use shear::{Shear, ShearRates};
+pub use step::{StepFigures, Trainer, TrainerConfig};
+
+/// The factor that brings a gradient of norm `norm` to at most `limit`: min(1, limit / (norm + 1e-6)).
+pub fn clip_factor(norm: f64, limit: f64) -> f64 {
+    (limit / (norm + 1e-6)).min(1.0)
+}

@@ -1,0 +1,100 @@
+//! What can go wrong with charts and tables.
+
+use std::path::PathBuf;
+
+/// An error of charts and tables.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The columns of a table differ in length.
+    #[error(
+        "column `{column}` has {rows} rows, but column `{first}` has {expected}; \
+         give every column {expected} values"
+    )]
+    UnevenColumns {
+        /// The column that differs.
+        column: String,
+        /// Its number of rows.
+        rows: usize,
+        /// The first column of the table.
+        first: String,
+        /// The number of rows of the first column.
+        expected: usize,
+    },
+    /// Two columns of a table have one name.
+    #[error("two columns are called `{column}`; rename one of them")]
+    DuplicateColumn {
+        /// The name used twice.
+        column: String,
+    },
+    /// A table has no column of that name.
+    #[error("no column `{column}`{hint}; the columns are {columns}")]
+    NoColumn {
+        /// The name asked for.
+        column: String,
+        /// ` (did you mean ...?)`, or nothing.
+        hint: String,
+        /// The names there are, separated by commas.
+        columns: String,
+    },
+    /// A table has no row of that number.
+    #[error("no row {row}: the table has {rows} rows, counted from 0")]
+    NoRow {
+        /// The row asked for.
+        row: usize,
+        /// The number of rows.
+        rows: usize,
+    },
+    /// The data frame refuses the columns.
+    #[error("cannot build the table `{title}`: {source}")]
+    Frame {
+        /// The table's title.
+        title: String,
+        /// What polars says.
+        source: polars::prelude::PolarsError,
+    },
+    /// A file cannot be written.
+    #[error(
+        "cannot write {}: {source}; check that the folder exists, is writable and has room",
+        path.display()
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A Parquet file cannot be written.
+    #[error("cannot write {} as Parquet: {source}; try CSV", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What polars says.
+        source: polars::prelude::PolarsError,
+    },
+    /// The scale of a PNG is out of range.
+    #[error("a PNG scale of {scale} is out of range; use {least} to {most} (2 suits most screens)")]
+    Scale {
+        /// The scale asked for.
+        scale: f64,
+        /// The smallest legal scale.
+        least: f64,
+        /// The largest legal scale.
+        most: f64,
+    },
+    /// The font that comes with the program cannot be read.
+    #[error("the built-in font {font} cannot be read; this build is damaged, build it again")]
+    Font {
+        /// The font.
+        font: &'static str,
+    },
+    /// The drawing backend failed.
+    #[error("cannot draw the chart `{title}` as {kind}: {source}")]
+    Draw {
+        /// The chart's title.
+        title: String,
+        /// `SVG` or `PNG`.
+        kind: &'static str,
+        /// What the backend says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

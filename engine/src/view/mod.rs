@@ -1,0 +1,44 @@
+//! Charts and tables: what a person sees of a run.
+//!
+//! A chart is plain data first ([`LineChart`], [`AreaChart`], [`HeatMap`], [`BarChart`]) and a picture
+//! only on request: SVG, PNG or plain text. A table is a titled data frame that prints itself and
+//! writes files. The same data gives the same bytes.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `error.rs` | what can go wrong, with the values a person needs |
+//! | `format.rs` | numbers as people read them |
+//! | `table.rs` | `Table`: columns in, cells out |
+//! | `print.rs` | a table as text, HTML and Markdown |
+//! | `write.rs` | a table as CSV, Parquet and JSON files |
+//! | `chart.rs` | the chart specifications and their three outputs |
+//! | `points.rs` | gaps and thinning of long series |
+//! | `lines.rs` | layout of a line chart |
+//! | `areas.rs` | layout of stacked areas |
+//! | `heat.rs` | layout of a heat map |
+//! | `bars.rs` | layout of grouped bars |
+//! | `twin.rs` | the plain-text twin of every chart |
+//! | `run.rs` | a run as tables and charts |
+//! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
+
+mod areas;
+mod bars;
+mod chart;
+mod draw;
+mod error;
+mod format;
+mod heat;
+mod lines;
+mod points;
+mod print;
+pub mod run;
+#[cfg(test)]
+mod samples;
+mod table;
+mod twin;
+mod write;
+
+pub use chart::{AreaChart, BarChart, Chart, HeatMap, HeatRow, LineChart, Series, Style};
+pub use error::ViewError;
+pub use format::{number, whole};
+pub use table::{Cell, Column, Table};

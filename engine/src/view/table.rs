@@ -1,0 +1,302 @@
+//! A titled table: columns in, cells out.
+//!
+//! The values live in a polars data frame, so that they can go on to other tools unrounded; only
+//! printing rounds. A table never changes once made.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use polars::prelude as pl;
+use polars::prelude::{AnyValue, DataFrame};
+
+use super::error::ViewError;
+use super::format;
+
+/// The values of one column of a new table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// Words.
+    Text(Vec<String>),
+    /// Whole numbers; none is an empty cell.
+    Int(Vec<Option<i64>>),
+    /// Numbers; none is an empty cell, NaN stays NaN.
+    Float(Vec<Option<f64>>),
+    /// Yes or no.
+    Flag(Vec<bool>),
+}
+
+impl Column {
+    /// Makes a column of words from anything that can be written.
+    pub fn text<T: ToString>(values: impl IntoIterator<Item = T>) -> Self {
+        Self::Text(values.into_iter().map(|v| v.to_string()).collect())
+    }
+
+    /// Makes a column of counts. A count over `i64::MAX` becomes `i64::MAX`.
+    pub fn counts(values: impl IntoIterator<Item = usize>) -> Self {
+        let cell = |n| Some(i64::try_from(n).unwrap_or(i64::MAX));
+        Self::Int(values.into_iter().map(cell).collect())
+    }
+
+    /// Makes a column of numbers without empty cells.
+    pub fn floats(values: impl IntoIterator<Item = f64>) -> Self {
+        Self::Float(values.into_iter().map(Some).collect())
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Text(v) => v.len(),
+            Self::Int(v) => v.len(),
+            Self::Float(v) => v.len(),
+            Self::Flag(v) => v.len(),
+        }
+    }
+
+    fn into_polars(self, name: &str) -> pl::Column {
+        match self {
+            Self::Text(v) => pl::Column::new(name.into(), v),
+            Self::Int(v) => pl::Column::new(name.into(), v),
+            Self::Float(v) => pl::Column::new(name.into(), v),
+            Self::Flag(v) => pl::Column::new(name.into(), v),
+        }
+    }
+}
+
+/// One value of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// A word.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// An empty cell.
+    Null,
+}
+
+impl Cell {
+    fn of(value: &AnyValue<'_>) -> Self {
+        match value {
+            AnyValue::Null => Self::Null,
+            AnyValue::Boolean(b) => Self::Flag(*b),
+            AnyValue::String(s) => Self::Text((*s).to_string()),
+            AnyValue::StringOwned(s) => Self::Text(s.to_string()),
+            AnyValue::Float32(x) => Self::Float(f64::from(*x)),
+            AnyValue::Float64(x) => Self::Float(*x),
+            other if other.is_integer() => match other.extract::<i64>() {
+                Some(n) => Self::Int(n),
+                None => Self::Text(other.to_string()),
+            },
+            other => Self::Text(other.to_string()),
+        }
+    }
+
+    /// True for numbers; they are set to the right.
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self, Self::Int(_) | Self::Float(_))
+    }
+}
+
+/// Writes the value as people read it: `12,345`, `2.305`, `yes`; nothing for an empty cell.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(s) => f.write_str(s),
+            Self::Int(n) => f.write_str(&format::whole(*n)),
+            Self::Float(x) => f.write_str(&format::number(*x)),
+            Self::Flag(b) => f.write_str(if *b { "yes" } else { "no" }),
+            Self::Null => Ok(()),
+        }
+    }
+}
+
+/// A titled table. Cheap to clone: clones share their values.
+#[derive(Clone, Debug)]
+pub struct Table {
+    title: Arc<str>,
+    frame: DataFrame,
+}
+
+impl Table {
+    /// Makes a table of named columns, left to right.
+    ///
+    /// # Errors
+    /// Columns of different lengths, or two columns of one name.
+    ///
+    /// # Example
+    /// ```
+    /// use woolshed_engine::view::{Column, Table};
+    ///
+    /// let table = Table::new(
+    ///     "loss by domain",
+    ///     vec![
+    ///         ("domain", Column::text(["book", "code"])),
+    ///         ("loss", Column::floats([2.305, 1.2])),
+    ///     ],
+    /// )?;
+    /// assert_eq!(table.rows(), 2);
+    /// # Ok::<(), woolshed_engine::view::ViewError>(())
+    /// ```
+    pub fn new<N: Into<String>>(
+        title: impl Into<String>,
+        columns: Vec<(N, Column)>,
+    ) -> Result<Self, ViewError> {
+        let title = title.into();
+        let columns: Vec<(String, Column)> =
+            columns.into_iter().map(|(name, c)| (name.into(), c)).collect();
+        let mut seen = HashSet::new();
+        for (name, column) in &columns {
+            let (first, expected) = (&columns[0].0, columns[0].1.rows());
+            if column.rows() != expected {
+                return Err(ViewError::UnevenColumns {
+                    column: name.clone(),
+                    rows: column.rows(),
+                    first: first.clone(),
+                    expected,
+                });
+            }
+            if !seen.insert(name) {
+                return Err(ViewError::DuplicateColumn { column: name.clone() });
+            }
+        }
+        let columns = columns.into_iter().map(|(name, c)| c.into_polars(&name)).collect();
+        let frame = DataFrame::new_infer_height(columns)
+            .map_err(|source| ViewError::Frame { title: title.clone(), source })?;
+        Ok(Self { title: title.into(), frame })
+    }
+
+    /// Gives a data frame a title.
+    pub fn from_frame(title: impl Into<String>, frame: DataFrame) -> Self {
+        Self { title: title.into().into(), frame }
+    }
+
+    /// Gives the title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Counts the rows.
+    pub fn rows(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// Lists the names of the columns, left to right.
+    pub fn column_names(&self) -> Vec<String> {
+        self.frame.columns().iter().map(|c| c.name().to_string()).collect()
+    }
+
+    /// Gives the data frame.
+    pub fn frame(&self) -> &DataFrame {
+        &self.frame
+    }
+
+    /// Gives one value; rows count from 0.
+    ///
+    /// # Errors
+    /// No such column (the nearest name is offered), or no such row.
+    pub fn value(&self, row: usize, column: &str) -> Result<Cell, ViewError> {
+        let Some(index) = self.frame.get_column_index(column) else {
+            let names = self.column_names();
+            let hint = nearest(column, &names)
+                .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+            return Err(ViewError::NoColumn {
+                column: column.to_string(),
+                hint,
+                columns: names.join(", "),
+            });
+        };
+        if row >= self.rows() {
+            return Err(ViewError::NoRow { row, rows: self.rows() });
+        }
+        Ok(self.cell(row, index))
+    }
+
+    /// Gives the cell at a row and a column that exist.
+    pub(crate) fn cell(&self, row: usize, column: usize) -> Cell {
+        match self.frame.columns().get(column).map(|c| c.get(row)) {
+            Some(Ok(value)) => Cell::of(&value),
+            Some(Err(_)) | None => Cell::Null,
+        }
+    }
+}
+
+/// Gives the name closest to `wanted`, if any is close.
+fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
+    names
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.as_str())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Loss of two models on four domains, with an empty cell and a NaN.
+    pub(crate) fn losses() -> Table {
+        Table::new(
+            "loss by domain, nats/token",
+            vec![
+                ("domain", Column::text(["book", "code", "news", "a<b & \"c\"|d"])),
+                ("tokens", Column::Int(vec![Some(120_000), Some(9_800), None, Some(-3)])),
+                (
+                    "loss",
+                    Column::Float(vec![
+                        Some(2.31),
+                        Some(1.204_44),
+                        Some(f64::NAN),
+                        Some(0.1 + 0.2),
+                    ]),
+                ),
+                ("kept", Column::Flag(vec![true, false, true, true])),
+            ],
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_table_gives_back_its_values_unrounded() {
+        let table = losses();
+        assert_eq!(table.rows(), 4);
+        assert_eq!(table.column_names(), ["domain", "tokens", "loss", "kept"]);
+        assert_eq!(table.value(0, "domain").unwrap(), Cell::Text("book".into()));
+        assert_eq!(table.value(0, "tokens").unwrap(), Cell::Int(120_000));
+        assert_eq!(table.value(2, "tokens").unwrap(), Cell::Null);
+        assert_eq!(table.value(3, "loss").unwrap(), Cell::Float(0.1 + 0.2));
+        assert_eq!(table.value(1, "kept").unwrap(), Cell::Flag(false));
+    }
+
+    #[test]
+    fn a_missing_column_offers_the_nearest_name() {
+        let said = losses().value(0, "Losses").unwrap_err().to_string();
+        assert!(said.contains("did you mean `loss`?"), "{said}");
+        let said = losses().value(4, "loss").unwrap_err().to_string();
+        assert_eq!(said, "no row 4: the table has 4 rows, counted from 0");
+    }
+
+    #[test]
+    fn uneven_and_double_columns_are_refused() {
+        let one = |n: usize| Column::counts(0..n);
+        let said = Table::new("t", vec![("a", one(2)), ("b", one(3))]).unwrap_err().to_string();
+        assert!(said.contains("column `b` has 3 rows, but column `a` has 2"), "{said}");
+        let said = Table::new("t", vec![("a", one(2)), ("a", one(2))]).unwrap_err().to_string();
+        assert!(said.contains("two columns are called `a`"), "{said}");
+    }
+
+    #[test]
+    fn a_frame_of_other_types_becomes_cells() {
+        let frame = DataFrame::new_infer_height(vec![
+            pl::Column::new("u".into(), [1u32, 2]),
+            pl::Column::new("f".into(), [0.5f32, 1.5]),
+        ])
+        .unwrap();
+        let table = Table::from_frame("t", frame);
+        assert_eq!(table.value(1, "u").unwrap(), Cell::Int(2));
+        assert_eq!(table.value(0, "f").unwrap(), Cell::Float(0.5));
+    }
+}

@@ -1,0 +1,187 @@
+//! A table as files: CSV, Parquet and JSON, with every digit.
+//!
+//! A file appears whole or not at all: it is written beside its place and moved there when it is
+//! complete, so that an interrupt never leaves half a table.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use polars::prelude::ParquetWriter;
+use serde_json::{Map, Value};
+
+use super::error::ViewError;
+use super::table::{Cell, Table};
+
+impl Table {
+    /// Writes the table as CSV with a line of names; an empty cell is empty, NaN is `NaN`.
+    ///
+    /// # Errors
+    /// The file cannot be written; the error names it.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
+        let path = path.as_ref();
+        whole_file(path, |file| {
+            let mut csv = csv::Writer::from_writer(file);
+            csv.write_record(self.column_names()).map_err(io::Error::other)?;
+            for row in 0..self.rows() {
+                let cells = (0..self.frame().width()).map(|c| exact(&self.cell(row, c)));
+                csv.write_record(cells).map_err(io::Error::other)?;
+            }
+            csv.flush()
+        })
+        .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
+    }
+
+    /// Writes the table as Parquet, compressed with zstd.
+    ///
+    /// # Errors
+    /// The file cannot be written; the error names it.
+    pub fn write_parquet(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
+        let path = path.as_ref();
+        let mut refused = None;
+        let written = whole_file(path, |file| {
+            let mut frame = self.frame().clone();
+            match ParquetWriter::new(file).finish(&mut frame) {
+                Ok(_) => Ok(()),
+                Err(source) => {
+                    refused = Some(source);
+                    Err(io::Error::other("refused by polars"))
+                }
+            }
+        });
+        match (written, refused) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(source)) => Err(ViewError::Parquet { path: path.to_path_buf(), source }),
+            (Err(source), None) => Err(ViewError::Write { path: path.to_path_buf(), source }),
+        }
+    }
+
+    /// Writes the table as a JSON array with one object a row. JSON has no NaN and no infinity:
+    /// they become null, as empty cells do.
+    ///
+    /// # Errors
+    /// The file cannot be written; the error names it.
+    pub fn write_json(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
+        let path = path.as_ref();
+        let names = self.column_names();
+        whole_file(path, |file| {
+            file.write_all(b"[")?;
+            for row in 0..self.rows() {
+                let pairs = names.iter().enumerate().map(|(c, name)| {
+                    let value = match self.cell(row, c) {
+                        Cell::Text(s) => Value::from(s),
+                        Cell::Int(n) => Value::from(n),
+                        Cell::Float(x) => Value::from(x),
+                        Cell::Flag(b) => Value::from(b),
+                        Cell::Null => Value::Null,
+                    };
+                    (name.clone(), value)
+                });
+                let object: Map<String, Value> = pairs.collect();
+                file.write_all(if row == 0 { b"\n" } else { b",\n" })?;
+                serde_json::to_writer(&mut *file, &object)?;
+            }
+            file.write_all(b"\n]\n")
+        })
+        .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
+    }
+}
+
+/// The shortest digits that read back as the same number.
+fn exact(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(s) => s.clone(),
+        Cell::Int(n) => n.to_string(),
+        Cell::Float(x) => x.to_string(),
+        Cell::Flag(b) => b.to_string(),
+        Cell::Null => String::new(),
+    }
+}
+
+/// Fills a file beside `path`, then moves it to `path`.
+fn whole_file(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let beside = sibling(path)?;
+    let filled = File::create(&beside).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        fill(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()
+    });
+    let moved = filled.and_then(|()| fs::rename(&beside, path));
+    if moved.is_err() {
+        // The first error is the one to tell; a file that was never made cannot be removed either.
+        let _ = fs::remove_file(&beside);
+    }
+    moved
+}
+
+/// `folder/loss.csv` is written as `folder/.loss.csv.1234.part` first; 1234 is the process.
+fn sibling(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file name")
+    })?;
+    let mut part = OsString::from(".");
+    part.push(name);
+    part.push(format!(".{}.part", std::process::id()));
+    Ok(path.with_file_name(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::table::tests::losses;
+
+    #[test]
+    fn csv_keeps_every_digit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.csv");
+        losses().write_csv(&path).unwrap();
+        let expected = "domain,tokens,loss,kept\n\
+            book,120000,2.31,true\n\
+            code,9800,1.20444,false\n\
+            news,,NaN,true\n\
+            \"a<b & \"\"c\"\"|d\",-3,0.30000000000000004,true\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_is_an_array_of_objects_in_column_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.json");
+        losses().write_json(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let first = "[\n{\"domain\":\"book\",\"tokens\":120000,\"loss\":2.31,\"kept\":true},\n";
+        assert!(text.starts_with(first), "{text}");
+        let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 4);
+        assert_eq!(rows[2]["loss"], serde_json::Value::Null);
+        assert_eq!(rows[3]["loss"].as_f64(), Some(0.1 + 0.2));
+    }
+
+    #[test]
+    fn parquet_is_whole_and_the_same_bytes_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.parquet"), folder.path().join("b.parquet"));
+        losses().write_parquet(&a).unwrap();
+        losses().write_parquet(&b).unwrap();
+        let bytes = fs::read(&a).unwrap();
+        assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+        assert_eq!(bytes, fs::read(&b).unwrap());
+        // Nothing but the two files: the parts were moved, not copied.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file_and_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("loss.csv");
+        let said = losses().write_csv(&path).unwrap_err().to_string();
+        assert!(said.contains("missing") && said.contains("loss.csv"), "{said}");
+        assert!(losses().write_json(folder.path().join("..")).is_err());
+    }
+}

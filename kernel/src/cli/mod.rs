@@ -1,0 +1,136 @@
+//! The command line.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `run.rs` | `woolshed run FILE.rhai` |
+//! | `repl.rs` | `woolshed repl` |
+//! | `doctor.rs` | `woolshed doctor` |
+//! | `install.rs` | `woolshed install`: the kernelspec |
+//! | `terminal.rs` | a session's output on a terminal and in files |
+
+mod doctor;
+pub mod install;
+mod repl;
+mod run;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::jupyter;
+use crate::script;
+use crate::session::{Cells, HostOptions, Session};
+
+/// Exit codes: 0 is success.
+const SCRIPT_ERROR: u8 = 1;
+const USAGE: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+/// Prune language models step by step, in a script, a REPL or a notebook.
+#[derive(Parser)]
+#[command(name = "woolshed", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a script
+    Run {
+        /// The script
+        file: PathBuf,
+        #[command(flatten)]
+        session: SessionArgs,
+    },
+    /// Type script lines and see what they give
+    Repl {
+        #[command(flatten)]
+        session: SessionArgs,
+    },
+    /// Say what this machine and this program have: devices, features, versions, Jupyter
+    Doctor,
+    /// Tell Jupyter about the kernel
+    Install {
+        /// Into the user's Jupyter folder (the default)
+        #[arg(long)]
+        user: bool,
+        /// Into PREFIX/share/jupyter, such as a virtual environment
+        #[arg(long)]
+        prefix: Option<PathBuf>,
+    },
+    /// Serve a Jupyter front end (Jupyter starts this)
+    Kernel {
+        /// The connection file Jupyter wrote
+        #[arg(long)]
+        connection_file: PathBuf,
+    },
+    /// Print the reference of the script functions, Markdown
+    Reference,
+}
+
+#[derive(Args)]
+struct SessionArgs {
+    /// A value for `param(name, default)`; may be given many times
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    param: Vec<(String, String)>,
+    /// The folder charts and relative paths are written to
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The seed of everything that names none
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl SessionArgs {
+    fn options(self) -> HostOptions {
+        HostOptions { out: self.out, params: self.param.into_iter().collect(), seed: self.seed }
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { file, session } => run::run(&file, session.options()),
+        Command::Repl { session } => repl::repl(session.options()),
+        Command::Doctor => doctor::doctor(),
+        Command::Install { user, prefix } => match install::install(prefix.as_deref(), user) {
+            Ok(folder) => {
+                println!("installed the kernel `{}` in {}", install::NAME, folder.display());
+                println!(
+                    "start it with: jupyter lab   (or: jupyter console --kernel {})",
+                    install::NAME
+                );
+                ExitCode::SUCCESS
+            }
+            Err(error) => complain(&error),
+        },
+        Command::Kernel { connection_file } => {
+            let (cells, interrupt) = Cells::new(HostOptions::default(), Arc::new(terminal::Silent));
+            match jupyter::serve(&connection_file, Box::new(cells), interrupt) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&error),
+            }
+        }
+        Command::Reference => {
+            let session = Session::new(HostOptions::default(), Arc::new(terminal::Silent));
+            print!("{}", script::reference::page(session.rhai()));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn complain(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(SCRIPT_ERROR)
+}

@@ -1,0 +1,135 @@
+//! A session's output on a terminal: streams as they are, tables as text, charts as files, one live
+//! line of progress.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use woolshed_engine::progress::Progress;
+
+use crate::files;
+use crate::session::{Display, Output};
+
+/// Where no terminal shows the live line, a line is printed this often.
+const QUIET_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Says nothing.
+pub struct Silent;
+
+impl Output for Silent {
+    fn stdout(&self, _: &str) {}
+    fn stderr(&self, _: &str) {}
+    fn display(&self, _: &Display) {}
+    fn progress(&self, _: &Progress) {}
+    fn progress_done(&self, _: &str) {}
+}
+
+/// A terminal, and a folder for charts.
+pub struct Terminal {
+    out: PathBuf,
+    live: bool,
+    bar: Mutex<Option<ProgressBar>>,
+    said: Mutex<Instant>,
+    names: Mutex<std::collections::BTreeMap<String, usize>>,
+}
+
+impl Terminal {
+    /// Shows charts as files in `out`.
+    pub fn new(out: PathBuf) -> Self {
+        Self {
+            out,
+            live: std::io::stderr().is_terminal(),
+            bar: Mutex::new(None),
+            said: Mutex::new(Instant::now()),
+            names: Mutex::default(),
+        }
+    }
+
+    /// Runs `print` with the live line out of the way.
+    fn aside(&self, print: impl FnOnce()) {
+        let bar = self.bar.lock().unwrap_or_else(|e| e.into_inner());
+        match &*bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// A file name this session has not used: `loss.svg`, `loss-2.svg`, ...
+    fn fresh(&self, name: &str) -> PathBuf {
+        let mut names = self.names.lock().unwrap_or_else(|e| e.into_inner());
+        let count = names.entry(name.to_string()).or_insert(0);
+        *count += 1;
+        let stem = if *count == 1 { name.to_string() } else { format!("{name}-{count}") };
+        self.out.join(format!("{stem}.svg"))
+    }
+}
+
+impl Output for Terminal {
+    fn stdout(&self, text: &str) {
+        self.aside(|| {
+            let mut out = std::io::stdout().lock();
+            // A closed pipe ends nobody's run.
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        });
+    }
+
+    fn stderr(&self, text: &str) {
+        self.aside(|| eprint!("{text}"));
+    }
+
+    fn display(&self, display: &Display) {
+        let Some(svg) = &display.svg else {
+            return self.stdout(&format!("{}\n", display.text.trim_end()));
+        };
+        let path = self.fresh(&display.name);
+        match files::write(&path, svg.as_bytes()) {
+            Ok(()) => self.stdout(&format!("chart {}\n", path.display())),
+            Err(error) => self.stderr(&format!("warning: {error}\n")),
+        }
+    }
+
+    fn progress(&self, progress: &Progress) {
+        if !self.live {
+            let mut said = self.said.lock().unwrap_or_else(|e| e.into_inner());
+            if said.elapsed() >= QUIET_INTERVAL {
+                *said = Instant::now();
+                let total = progress.total.map_or(String::new(), |t| format!("/{t}"));
+                eprintln!(
+                    "{} {}{total} {} {}",
+                    progress.what, progress.done, progress.unit, progress.note
+                );
+            }
+            return;
+        }
+        let mut bar = self.bar.lock().unwrap_or_else(|e| e.into_inner());
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(
+                progress.total,
+                ProgressDrawTarget::stderr_with_hz(5),
+            );
+            let style = "{prefix} {bar:20} {pos}/{len} · {msg} · {eta} left";
+            bar.set_style(
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        bar.set_prefix(progress.what.clone());
+        if let Some(total) = progress.total {
+            bar.set_length(total);
+        }
+        bar.set_message(progress.note.clone());
+        bar.set_position(progress.done);
+    }
+
+    fn progress_done(&self, summary: &str) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            bar.finish_and_clear();
+        }
+        if !summary.is_empty() {
+            eprintln!("{summary}");
+        }
+    }
+}

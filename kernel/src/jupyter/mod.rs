@@ -1,0 +1,142 @@
+//! The Jupyter kernel: sockets on one side, a [`CellRunner`] on the other.
+//!
+//! ```text
+//! front end ──shell───> reader ──execute──> cell thread ──> outbox ──> writer ──iopub, shell──> front end
+//!           ──control─> control (interrupt, shutdown), answered while a cell runs
+//! ```
+//!
+//! The sockets live on two tokio workers and never run code. Code runs on one thread of its own, cell
+//! after cell. Everything that cell says, and the reply that ends it, goes through one ordered queue
+//! ([`outbox`]). Source: "Messaging in Jupyter", protocol 5.5.
+
+pub mod cells;
+pub mod connection;
+pub mod error;
+pub mod history;
+pub mod interrupts;
+pub mod messages;
+pub mod outbox;
+pub mod output;
+pub mod panel;
+pub mod server;
+pub mod shared;
+pub mod wire;
+
+use std::sync::Arc;
+
+pub use server::serve;
+
+use crate::session::{Display, Output};
+
+/// Called from another thread to stop the cell that runs: again and again, every 20 ms, until the cell
+/// has ended. It has to be quick; setting a flag that the runner polls is right.
+pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
+
+/// What the kernel needs of a session: run a cell, and know about code without running it.
+///
+/// All methods are called from the cell thread, one at a time. Positions are counted in characters
+/// (Unicode code points), as the protocol counts them.
+pub trait CellRunner: Send {
+    /// Runs a cell and sends what it says to `output`.
+    ///
+    /// An interrupt that comes while this runs ends it with [`CellOutcome::Interrupted`]. One that
+    /// came before must not: clear the flag first. Nothing is lost by that, because interrupts for
+    /// this cell are repeated.
+    fn run_cell(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome;
+
+    /// Whether `code` can be run as it stands or waits for more lines.
+    fn completeness(&self, code: &str) -> Completeness;
+
+    /// What can stand at the cursor.
+    fn complete(&self, code: &str, cursor_chars: usize) -> Completion;
+
+    /// Help for the name at the cursor: signatures with `detail` 0, everything with 1.
+    fn inspect(&self, code: &str, cursor_chars: usize, detail: u8) -> Option<Display>;
+
+    /// The language of the cells. Asked once, before the first cell.
+    fn language(&self) -> LanguageInfo;
+}
+
+/// How a cell ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CellOutcome {
+    /// It ran to its end, with the value of its last expression if that is worth showing.
+    Value(Option<Display>),
+    /// It failed.
+    Error {
+        /// The kind of error in one word: `SyntaxError`, `RuntimeError`.
+        name: String,
+        /// The error in one line.
+        message: String,
+        /// The lines shown under the cell, with position, cause and one thing to try. When it is
+        /// empty, name and message are shown.
+        traceback: Vec<String>,
+    },
+    /// The user stopped it.
+    Interrupted {
+        /// What was stopped and what is left: `prune stopped at step 120; run keeps its state`.
+        message: String,
+    },
+}
+
+/// Whether code can be run as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// It can be run.
+    Complete,
+    /// More lines are expected.
+    Incomplete {
+        /// What the next line starts with.
+        indent: String,
+    },
+    /// No further line makes it right.
+    Invalid,
+    /// Nobody can say now.
+    Unknown,
+}
+
+/// What can stand at the cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// The candidates, best first.
+    pub matches: Vec<Candidate>,
+    /// Where the text that a candidate replaces starts, in characters.
+    pub start: usize,
+    /// Where it ends, in characters.
+    pub end: usize,
+}
+
+/// One candidate of a [`Completion`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidate {
+    /// The text to insert.
+    pub text: String,
+    /// `function`, `variable`, `keyword`, `property`; empty when not known.
+    pub kind: String,
+    /// Parameters and result of a function; empty when not known.
+    pub signature: String,
+}
+
+/// The language of the cells, as front ends want to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanguageInfo {
+    /// The language's name: `rhai`.
+    pub name: String,
+    /// The language's version.
+    pub version: String,
+    /// The mime type of a script: `text/x-rhai`.
+    pub mimetype: String,
+    /// With its dot: `.rhai`.
+    pub file_extension: String,
+    /// The language whose colours fit: Pygments and CodeMirror know no Rhai but know `rust`.
+    pub highlighted_as: String,
+    /// The greeting of a console.
+    pub banner: String,
+}
+
+/// Writes a line to the log of whoever started the kernel: front ends keep a kernel's stderr.
+///
+/// Only for what no user waits for: a dropped message, an unknown type, a front end that is gone.
+fn log(line: std::fmt::Arguments<'_>) {
+    eprintln!("woolshed kernel: {line}");
+}

@@ -1,0 +1,230 @@
+//! What a cell says, on its way to the front ends.
+//!
+//! Each cell has its own [`CellOutput`], so text that a thread of an earlier cell still writes goes
+//! under that earlier cell.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+use woolshed_engine::progress::Progress;
+
+use super::outbox::{Outbox, Stream};
+use super::panel::Panel;
+use super::wire::Parent;
+use crate::session::{Display, Output};
+
+/// The output of one cell.
+pub struct CellOutput {
+    outbox: Arc<Outbox>,
+    parent: Parent,
+    /// The request asked for no output at all.
+    silent: bool,
+    panel: Mutex<Option<Panel>>,
+}
+
+impl CellOutput {
+    /// The output of the cell that `parent` asks for; a `silent` cell says nothing.
+    pub fn new(outbox: Arc<Outbox>, parent: Parent, silent: bool) -> Self {
+        Self { outbox, parent, silent, panel: Mutex::new(None) }
+    }
+
+    /// Ends a panel that is still drawn when the cell is over: a failed or stopped work never says
+    /// that it is done.
+    pub fn finish(&self) {
+        if let Some(panel) = self.panel().take() {
+            self.update(&panel.id, json!({"text/plain": panel.stopped()}));
+        }
+    }
+
+    fn text(&self, stream: Stream, text: &str) {
+        if !self.silent {
+            self.outbox.wait_for_room();
+            self.outbox.text(&self.parent, stream, text);
+        }
+    }
+
+    fn show(&self, data: Value, transient: Value) {
+        let content = json!({"data": data, "metadata": {}, "transient": transient});
+        self.outbox.broadcast(&self.parent, "display_data", content);
+    }
+
+    fn update(&self, id: &str, data: Value) {
+        let content = json!({"data": data, "metadata": {}, "transient": {"display_id": id}});
+        self.outbox.broadcast(&self.parent, "update_display_data", content);
+    }
+
+    /// A panic elsewhere leaves the panel whole: every change is one assignment.
+    fn panel(&self) -> MutexGuard<'_, Option<Panel>> {
+        self.panel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output for CellOutput {
+    fn stdout(&self, text: &str) {
+        self.text(Stream::Stdout, text);
+    }
+
+    fn stderr(&self, text: &str) {
+        self.text(Stream::Stderr, text);
+    }
+
+    fn display(&self, display: &Display) {
+        if !self.silent {
+            self.outbox.wait_for_room();
+            self.show(mime_bundle(display), json!({}));
+        }
+    }
+
+    fn progress(&self, progress: &Progress) {
+        if self.silent {
+            return;
+        }
+        let now = Instant::now();
+        let mut panel = self.panel();
+        match panel.as_mut() {
+            None => {
+                let new = Panel::new(Uuid::new_v4().to_string(), progress, now);
+                self.show(new.bundle(now), json!({"display_id": new.id}));
+                *panel = Some(new);
+            }
+            Some(shown) => {
+                if shown.take(progress, now) {
+                    self.update(&shown.id, shown.bundle(now));
+                }
+            }
+        }
+    }
+
+    fn progress_done(&self, summary: &str) {
+        if self.silent {
+            return;
+        }
+        match self.panel().take() {
+            Some(panel) => self.update(&panel.id, json!({"text/plain": summary})),
+            None if summary.is_empty() => {}
+            None => self.show(json!({"text/plain": summary}), json!({})),
+        }
+    }
+}
+
+/// A display in every mime type it has; a front end takes the richest it knows.
+pub fn mime_bundle(display: &Display) -> Value {
+    let mut data = Map::new();
+    data.insert("text/plain".to_owned(), Value::from(display.text.as_str()));
+    let texts = [
+        ("text/markdown", &display.markdown),
+        ("text/html", &display.html),
+        ("image/svg+xml", &display.svg),
+    ];
+    for (mime, text) in texts {
+        if let Some(text) = text {
+            data.insert(mime.to_owned(), Value::from(text.as_str()));
+        }
+    }
+    if let Some(png) = &display.png {
+        data.insert("image/png".to_owned(), Value::from(STANDARD.encode(png)));
+    }
+    Value::Object(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jupyter::wire::Fields;
+
+    fn said(speak: impl Fn(&CellOutput), silent: bool) -> Vec<(String, Value)> {
+        let outbox = Arc::new(Outbox::default());
+        let output = CellOutput::new(outbox.clone(), Arc::new(Fields::new()), silent);
+        speak(&output);
+        output.finish();
+        outbox.close();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut all = Vec::new();
+            while let Some((_, message)) = outbox.next().await {
+                all.push((message.kind, message.content));
+            }
+            all
+        })
+    }
+
+    fn step(done: u64) -> Progress {
+        Progress {
+            what: "prune".to_owned(),
+            done,
+            total: Some(9),
+            unit: "steps",
+            note: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_display_has_every_form_it_came_with() {
+        let display = Display {
+            text: "a chart".to_owned(),
+            html: Some("<b>a</b>".to_owned()),
+            markdown: Some("**a**".to_owned()),
+            svg: Some("<svg/>".to_owned()),
+            png: Some(vec![0x89, b'P']),
+            name: "chart".to_owned(),
+        };
+        let bundle = mime_bundle(&display);
+        assert_eq!(bundle["text/plain"], "a chart");
+        assert_eq!(bundle["text/html"], "<b>a</b>");
+        assert_eq!(bundle["text/markdown"], "**a**");
+        assert_eq!(bundle["image/svg+xml"], "<svg/>");
+        assert_eq!(bundle["image/png"], "iVA=");
+        assert_eq!(mime_bundle(&Display::text("x")), json!({"text/plain": "x"}));
+    }
+
+    #[test]
+    fn progress_is_one_display_that_turns_into_one_line() {
+        let said = said(
+            |output| {
+                for done in 0..9 {
+                    output.progress(&step(done));
+                }
+                output.progress_done("pruned in 9 steps");
+            },
+            false,
+        );
+        let kinds: Vec<&str> = said.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["display_data", "update_display_data"]);
+        let id = &said[0].1["transient"]["display_id"];
+        assert!(id.is_string());
+        assert_eq!(&said[1].1["transient"]["display_id"], id);
+        assert_eq!(said[1].1["data"], json!({"text/plain": "pruned in 9 steps"}));
+    }
+
+    #[test]
+    fn a_panel_without_its_end_says_where_the_work_stopped() {
+        let said = said(|output| output.progress(&step(3)), false);
+        assert_eq!(said[1].1["data"]["text/plain"], "prune: stopped at 3/9 steps");
+    }
+
+    #[test]
+    fn a_summary_without_progress_is_shown_once() {
+        let said = said(|output| output.progress_done("loaded"), false);
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0].0, "display_data");
+    }
+
+    #[test]
+    fn a_silent_cell_says_nothing() {
+        let said = said(
+            |output| {
+                output.stdout("x\n");
+                output.stderr("x\n");
+                output.display(&Display::text("x"));
+                output.progress(&step(1));
+                output.progress_done("x");
+            },
+            true,
+        );
+        assert!(said.is_empty());
+    }
+}

@@ -1,0 +1,266 @@
+//! Script functions of domains.
+//!
+//! Domains are tokenised with the tokenizer of the model they are used with. A handle keeps what it
+//! was made from and the rows of each tokenizer it has met.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use woolshed_engine::data::{DomainOptions, Domains, Special, demo};
+use woolshed_engine::model::Model;
+use woolshed_engine::view::{Column, Table};
+
+use super::options::Options;
+use super::{ScriptResult, fail, host, raise};
+use crate::session::Host;
+
+/// Domains in a script. Cheap to clone.
+#[derive(Clone)]
+pub struct DomainsHandle(Arc<Inner>);
+
+struct Inner {
+    from: From,
+    options: DomainOptions,
+    seed: u64,
+    made: Mutex<Vec<(Vec<u8>, Arc<Domains>)>>,
+}
+
+enum From {
+    Demo,
+    Folder(PathBuf),
+    Texts(Vec<(String, Vec<String>)>),
+}
+
+pub(super) fn register(rhai: &mut Engine) {
+    rhai.register_type_with_name::<DomainsHandle>("Domains");
+    super::register_global(rhai, exported_module!(functions));
+}
+
+impl DomainsHandle {
+    /// Gives the rows for a model, tokenised once for each tokenizer.
+    pub fn for_model(&self, model: &Model, host: &Host) -> ScriptResult<Arc<Domains>> {
+        let tokenizer = model.tokenizer().map_err(raise)?;
+        let mut made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, domains)) = made.iter().find(|(json, _)| json == tokenizer.bytes()) {
+            return Ok(domains.clone());
+        }
+        let special = Special {
+            bos: model.config.bos,
+            eos: model.config.eos.first().copied(),
+            vocab: model.config.vocab,
+        };
+        let domains = match &self.0.from {
+            From::Demo if tokenizer.bytes() == demo::tokenizer_json().as_bytes() => {
+                demo::domains(&self.0.options, self.0.seed, host)
+            }
+            From::Demo => {
+                return Err(fail(format!(
+                    "the demo domains speak the demo model's words, and `{}` has another tokenizer; \
+                     write them out with `write_demo_text(dir)` and load that folder",
+                    model.name
+                )));
+            }
+            From::Folder(dir) => Domains::load(dir, tokenizer, special, &self.0.options, host),
+            From::Texts(texts) => Domains::from_texts(texts, tokenizer, special, &self.0.options),
+        };
+        let domains = Arc::new(domains.map_err(raise)?);
+        let tokens: usize = domains.summary().iter().map(|d| d.tokens).sum();
+        host.progress_done(&format!("{} domains, {tokens} tokens", domains.domains.len()));
+        made.push((tokenizer.bytes().to_vec(), domains.clone()));
+        Ok(domains)
+    }
+
+    /// The rows made last, if any were made.
+    fn latest(&self) -> Option<Arc<Domains>> {
+        let made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.last().map(|(_, domains)| domains.clone())
+    }
+}
+
+fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<DomainsHandle> {
+    let known = ["seq_len", "eval_fraction", "eval_rows", "max_tokens", "seed", "model"];
+    let options = Options::new("load_domains", options, &known)?;
+    let default = DomainOptions::default();
+    let checked = DomainOptions {
+        seq_len: options.size("seq_len")?.unwrap_or(default.seq_len),
+        eval_fraction: options.float("eval_fraction")?.unwrap_or(default.eval_fraction),
+        eval_rows: options.size("eval_rows")?.unwrap_or(default.eval_rows),
+        max_tokens: options.size("max_tokens")?,
+    };
+    let host = host(ctx)?;
+    let seed = options.count("seed")?.unwrap_or(host.seed());
+    let handle =
+        DomainsHandle(Arc::new(Inner { from, options: checked, seed, made: Mutex::default() }));
+    let model = match options.value("model") {
+        None => host.last_model(),
+        Some(value) => match value.clone().try_cast::<Model>() {
+            Some(model) => Some(model),
+            None => {
+                return Err(fail(format!(
+                    "option `model` of load_domains is a {}; it takes a Model",
+                    value.type_name()
+                )));
+            }
+        },
+    };
+    match (&handle.0.from, model) {
+        // Faults of the files show here rather than at the first step.
+        (From::Folder(_) | From::Texts(_), Some(model)) => drop(handle.for_model(&model, &host)?),
+        (From::Demo, _) => {
+            let domains = demo::domains(&handle.0.options, seed, &host).map_err(raise)?;
+            let key = demo::tokenizer_json().into_bytes();
+            handle
+                .0
+                .made
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((key, Arc::new(domains)));
+            host.progress_done("");
+        }
+        (From::Folder(_) | From::Texts(_), None) => {}
+    }
+    Ok(handle)
+}
+
+fn source(x: &str) -> From {
+    if x == "demo" { From::Demo } else { From::Folder(x.into()) }
+}
+
+/// Domains of text.
+#[export_module]
+mod functions {
+    /// Loads domains: `"demo"` (five generated corpora of known entropy), or a folder with one
+    /// sub-folder a domain that holds `.jsonl` (field `text`), `.jsonl.zst` or `.txt` files.
+    ///
+    /// ```rhai
+    /// let domains = load_domains("demo");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn load_domains(ctx: NativeCallContext, x: &str) -> ScriptResult<DomainsHandle> {
+        load(&ctx, source(x), Map::new())
+    }
+
+    /// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when
+    /// left out), `eval_fraction` (0.1 of the rows), `eval_rows` (32 at most), `seed` (of the demo),
+    /// `model` (whose tokenizer reads them; the model loaded last when left out).
+    ///
+    /// ```rhai
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// ```
+    #[rhai_fn(name = "load_domains", return_raw)]
+    pub fn load_domains_with(
+        ctx: NativeCallContext,
+        x: &str,
+        options: Map,
+    ) -> ScriptResult<DomainsHandle> {
+        load(&ctx, source(x), options)
+    }
+
+    /// Makes domains of texts in memory: a map from domain to an array of documents.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let texts = model.sample(40, #{max_tokens: 60});
+    /// let domains = load_domains(#{own: texts}, #{seq_len: 64});
+    /// ```
+    #[rhai_fn(name = "load_domains", return_raw)]
+    pub fn load_texts(
+        ctx: NativeCallContext,
+        texts: Map,
+        options: Map,
+    ) -> ScriptResult<DomainsHandle> {
+        let mut domains = Vec::new();
+        for (name, value) in texts {
+            let texts = value.try_cast::<Array>();
+            let texts = texts.and_then(|a| a.into_iter().map(|v| v.into_string().ok()).collect());
+            match texts {
+                Some(texts) => domains.push((name.to_string(), texts)),
+                None => {
+                    return Err(fail(format!(
+                        "domain `{name}` of load_domains is no array of texts"
+                    )));
+                }
+            }
+        }
+        load(&ctx, From::Texts(domains), options)
+    }
+
+    /// Writes the demo corpora as text, one `.jsonl` a domain, to read or to load elsewhere.
+    ///
+    /// ```rhai
+    /// write_demo_text("demo-text", 5000);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn write_demo_text(
+        ctx: NativeCallContext,
+        dir: &str,
+        tokens: rhai::INT,
+    ) -> ScriptResult<String> {
+        let host = host(&ctx)?;
+        let dir = host.place(dir);
+        demo::write_text(&dir, tokens.max(0) as usize, host.seed(), &host).map_err(raise)?;
+        host.progress_done("");
+        Ok(dir.display().to_string())
+    }
+
+    /// Lists the domains' names.
+    ///
+    /// ```rhai
+    /// print(load_domains("demo").names());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn names(domains: &mut DomainsHandle) -> ScriptResult<Array> {
+        let latest = domains
+            .latest()
+            .ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))?;
+        Ok(latest.names().into_iter().map(Dynamic::from).collect())
+    }
+
+    /// Gives the lowest reachable loss of each domain where it is known, nats/token.
+    ///
+    /// ```rhai
+    /// print(load_domains("demo").floor().story);
+    /// ```
+    #[rhai_fn(global, pure)]
+    pub fn floor(domains: &mut DomainsHandle) -> Map {
+        let all = domains.latest();
+        let all = all.iter().flat_map(|d| &d.domains);
+        all.filter_map(|d| Some((d.name.as_str().into(), Dynamic::from_float(d.floor?)))).collect()
+    }
+
+    /// Gives a table of the domains: documents, rows, tokens, floor.
+    ///
+    /// ```rhai
+    /// show(load_domains("demo").table());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn table(domains: &mut DomainsHandle) -> ScriptResult<Table> {
+        let latest = domains
+            .latest()
+            .ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))?;
+        let s = latest.summary();
+        let ints = |f: &dyn Fn(&woolshed_engine::data::DomainSummary) -> usize| {
+            Column::Int(s.iter().map(|d| Some(f(d) as i64)).collect())
+        };
+        let columns = vec![
+            ("domain", Column::Text(s.iter().map(|d| d.name.clone()).collect())),
+            ("documents", ints(&|d| d.documents)),
+            ("train rows", ints(&|d| d.train_rows)),
+            ("eval rows", ints(&|d| d.eval_rows)),
+            ("tokens", ints(&|d| d.tokens)),
+            ("floor", Column::Float(s.iter().map(|d| d.floor).collect())),
+        ];
+        Table::new("domains", columns).map_err(raise)
+    }
+
+    /// Says what the domains are in one line.
+    #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(domains: &mut DomainsHandle) -> String {
+        match domains.latest() {
+            Some(d) => format!("Domains {} (rows of {} tokens)", d.names().join(", "), d.seq_len),
+            None => "Domains (not tokenised yet)".to_string(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Script functions of the session itself: show, param, help.
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, NativeCallContext};
+
+use super::options::whole;
+use super::{ScriptResult, fail, host, reference};
+
+pub(super) fn register(rhai: &mut Engine) {
+    super::register_global(rhai, exported_module!(functions));
+}
+
+/// The session.
+#[export_module]
+mod functions {
+    /// Shows a table, chart, map or any value: in a notebook as a picture or table, in a terminal as
+    /// text, with charts written under `--out`.
+    ///
+    /// ```rhai
+    /// show(table("x", [#{a: 1}]));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn show(ctx: NativeCallContext, value: Dynamic) -> ScriptResult<()> {
+        host(&ctx)?.output().display(&super::super::display(&value)?);
+        Ok(())
+    }
+
+    /// Gives the value of `-p name=value`, read as the default's type, or the default.
+    ///
+    /// ```rhai
+    /// let steps = param("steps", 300);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn param(ctx: NativeCallContext, name: &str, default: Dynamic) -> ScriptResult<Dynamic> {
+        let Some(given) = host(&ctx)?.param(name) else { return Ok(default) };
+        let wrong = |want: &str| {
+            fail(format!(
+                "parameter `{name}` is \"{given}\"; it takes {want} (as its default {default})"
+            ))
+        };
+        if default.is_int() {
+            let float = given.parse::<f64>().ok().and_then(|x| whole(&Dynamic::from_float(x)));
+            return given
+                .parse()
+                .ok()
+                .or(float)
+                .map(Dynamic::from_int)
+                .ok_or_else(|| wrong("a whole number"));
+        }
+        if default.is_float() {
+            return given.parse().map(Dynamic::from_float).map_err(|_| wrong("a number"));
+        }
+        if default.is_bool() {
+            return given.parse().map(Dynamic::from_bool).map_err(|_| wrong("true or false"));
+        }
+        if default.is_array() {
+            return Ok(Dynamic::from_array(
+                given.split(',').map(|s| Dynamic::from(s.trim().to_string())).collect::<Array>(),
+            ));
+        }
+        Ok(given.into())
+    }
+
+    /// Lists the script functions, a line each.
+    ///
+    /// ```rhai
+    /// help();
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn help(ctx: NativeCallContext) -> ScriptResult<()> {
+        host(&ctx)?.output().display(&reference::overview(ctx.engine()));
+        Ok(())
+    }
+
+    /// Shows what a function does, with its options and an example.
+    ///
+    /// ```rhai
+    /// help("prune");
+    /// ```
+    #[rhai_fn(name = "help", return_raw)]
+    pub fn help_on(ctx: NativeCallContext, name: &str) -> ScriptResult<()> {
+        host(&ctx)?.output().display(&reference::help(ctx.engine(), name).map_err(fail)?);
+        Ok(())
+    }
+}

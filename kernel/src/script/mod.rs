@@ -1,0 +1,93 @@
+//! The script language: Rhai with the engine's handles and functions.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `models.rs` | load, ask and save models |
+//! | `shapes.rs` | target shapes |
+//! | `domains.rs` | domains of text |
+//! | `runs.rs` | prune, recover, step, inspect |
+//! | `tables.rs` | tables and charts, and saving them |
+//! | `lab.rs` | show, param, help: the session itself |
+//! | `options.rs` | option maps, read and checked |
+//! | `convert.rs` | engine values to script values |
+//! | `reference.rs` | help and the reference page, from the doc comments |
+//!
+//! A script function is documented once, in the comment on its Rust definition: that text is the
+//! help in a cell and the reference page.
+
+mod convert;
+mod domains;
+mod lab;
+mod models;
+mod options;
+pub mod reference;
+mod runs;
+mod shapes;
+mod tables;
+
+use std::sync::Arc;
+
+use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position};
+use woolshed_engine as engine;
+
+use crate::session::Host;
+
+pub use tables::display;
+
+/// What a script function gives: a value, or an error that stops the script.
+pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;
+
+/// Makes the Rhai engine of a session.
+pub fn engine(host: &Host) -> Engine {
+    let mut rhai = Engine::new();
+    rhai.set_default_tag(Dynamic::from(host.clone()));
+    rhai.set_max_call_levels(128);
+    rhai.set_max_expr_depths(256, 256);
+    let stop = host.clone();
+    rhai.on_progress(move |_| stop.stopping().then(|| Dynamic::from(INTERRUPTED)));
+    let print = host.clone();
+    rhai.on_print(move |text| print.output().stdout(&format!("{text}\n")));
+    let debug = host.clone();
+    rhai.on_debug(move |text, _, position| {
+        debug.output().stderr(&format!("{position:?} | {text}\n"));
+    });
+    models::register(&mut rhai);
+    shapes::register(&mut rhai);
+    domains::register(&mut rhai);
+    runs::register(&mut rhai);
+    tables::register(&mut rhai);
+    lab::register(&mut rhai);
+    rhai
+}
+
+/// The token of a script that was stopped from outside.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
+/// The session a function was called in.
+pub(crate) fn host(ctx: &NativeCallContext) -> ScriptResult<Host> {
+    ctx.tag()
+        .and_then(|tag| tag.clone().try_cast::<Host>())
+        .ok_or_else(|| fail("this function was called outside a session"))
+}
+
+/// An error with a message, placed at the call.
+pub(crate) fn fail(message: impl std::fmt::Display) -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(message.to_string()), Position::NONE))
+}
+
+/// Turns an engine error into a script error; an interrupt ends the script and cannot be caught.
+pub(crate) fn raise(error: impl Into<engine::Error>) -> Box<EvalAltResult> {
+    let error = error.into();
+    if error.is_interrupted() {
+        return Box::new(EvalAltResult::ErrorTerminated(
+            Dynamic::from(INTERRUPTED),
+            Position::NONE,
+        ));
+    }
+    fail(error)
+}
+
+/// Registers the functions of a plugin module in the global namespace.
+pub(crate) fn register_global(rhai: &mut Engine, module: rhai::Module) {
+    rhai.register_global_module(Arc::new(module));
+}

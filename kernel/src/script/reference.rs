@@ -1,0 +1,190 @@
+//! Help and the reference page, made from the doc comments of the script functions.
+
+use rhai::Engine;
+
+use crate::session::Display;
+
+/// A script function as its definition describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its parameters with their types; the first is the handle of a method.
+    pub parameters: Vec<(String, String)>,
+    /// What it returns.
+    pub returns: String,
+    /// Its documentation, Markdown.
+    pub docs: String,
+}
+
+impl Function {
+    /// The type whose method it is, if it is one.
+    pub fn method_of(&self) -> Option<&str> {
+        let (name, kind) = self.parameters.first()?;
+        HANDLES
+            .into_iter()
+            .find(|h| h == kind && *name == h.to_lowercase().replace("targetshape", "target"))
+    }
+
+    /// How it is called: `run.step(n: int)`.
+    pub fn signature(&self) -> String {
+        let list = |p: &[(String, String)]| {
+            p.iter()
+                .map(|(n, t)| if t.is_empty() { n.clone() } else { format!("{n}: {t}") })
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let call = match self.method_of() {
+            Some(_) => {
+                format!("{}.{}({})", self.parameters[0].0, self.name, list(&self.parameters[1..]))
+            }
+            None => format!("{}({})", self.name, list(&self.parameters)),
+        };
+        if self.returns.is_empty() { call } else { format!("{call} -> {}", self.returns) }
+    }
+
+    /// The first sentence of its documentation.
+    pub fn summary(&self) -> String {
+        let text = self.docs.split("\n\n").next().unwrap_or("").replace('\n', " ");
+        match text.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => text,
+        }
+    }
+}
+
+/// Types that scripts hold handles of.
+const HANDLES: [&str; 6] = ["Model", "TargetShape", "Domains", "Run", "Table", "Chart"];
+
+/// A Rust type as a script names it.
+fn script_type(rust: &str) -> String {
+    let inner = rust.trim().trim_start_matches("&mut ").trim_start_matches('&');
+    let inner =
+        inner.strip_prefix("ScriptResult<").and_then(|s| s.strip_suffix('>')).unwrap_or(inner);
+    let last = inner.rsplit("::").next().unwrap_or(inner).trim();
+    match last {
+        "INT" | "i64" => "int",
+        "FLOAT" | "f64" => "float",
+        "str" | "String" | "ImmutableString" => "text",
+        "bool" => "bool",
+        "Map" => "map",
+        "Array" => "array",
+        "Dynamic" => "any",
+        "()" | "" => "",
+        "RunHandle" => "Run",
+        "DomainsHandle" => "Domains",
+        "TargetHandle" => "TargetShape",
+        other => other,
+    }
+    .to_string()
+}
+
+/// Lists the script functions of Woolshed (not those of the language itself).
+pub fn functions(rhai: &Engine) -> Vec<Function> {
+    let mut list = rhai.collect_fn_metadata(
+        None,
+        |info| {
+            let m = info.metadata;
+            let hidden =
+                ["to_string", "to_debug"].contains(&m.name.as_str()) || m.name.contains('$');
+            if m.comments.is_empty() || hidden {
+                return None;
+            }
+            let parameters: Vec<(String, String)> = m
+                .params_info
+                .iter()
+                .map(|p| match p.split_once(':') {
+                    Some((name, kind)) => (name.trim().to_string(), script_type(kind)),
+                    None => (p.to_string(), String::new()),
+                })
+                .filter(|(name, _)| name != "ctx")
+                .collect();
+            let returns = script_type(m.return_type.as_str());
+            Some(Function {
+                name: m.name.to_string(),
+                parameters,
+                returns,
+                docs: clean(&m.comments),
+            })
+        },
+        false,
+    );
+    list.sort_by(|a, b| {
+        (a.method_of(), &a.name, a.parameters.len()).cmp(&(
+            b.method_of(),
+            &b.name,
+            b.parameters.len(),
+        ))
+    });
+    list.dedup();
+    list
+}
+
+/// Doc comments without their slashes.
+fn clean(comments: &[impl AsRef<str>]) -> String {
+    let lines = comments.iter().flat_map(|c| c.as_ref().lines());
+    let text: Vec<&str> = lines
+        .map(|l| {
+            l.trim_start()
+                .trim_start_matches("///")
+                .strip_prefix(' ')
+                .unwrap_or(l.trim_start().trim_start_matches("///"))
+        })
+        .collect();
+    text.join("\n").trim().to_string()
+}
+
+/// Help on one name: every form of the function, with its documentation.
+///
+/// # Errors
+/// No function has this name; the nearest is named.
+pub fn help(rhai: &Engine, name: &str) -> Result<Display, String> {
+    let all = functions(rhai);
+    let found: Vec<&Function> = all.iter().filter(|f| f.name == name).collect();
+    if found.is_empty() {
+        let nearest = all.iter().min_by_key(|f| strsim::damerau_levenshtein(&f.name, name));
+        let hint = nearest.map_or(String::new(), |f| format!("; did you mean `{}`?", f.name));
+        return Err(format!("no script function `{name}`{hint} help() lists them all"));
+    }
+    let markdown: Vec<String> =
+        found.iter().map(|f| format!("**`{}`**\n\n{}", f.signature(), f.docs)).collect();
+    let text: Vec<String> =
+        found.iter().map(|f| format!("{}\n\n{}", f.signature(), f.docs)).collect();
+    Ok(Display {
+        text: text.join("\n\n"),
+        markdown: Some(markdown.join("\n\n---\n\n")),
+        name: format!("help-{name}"),
+        ..Display::default()
+    })
+}
+
+/// Every function in one line each.
+pub fn overview(rhai: &Engine) -> Display {
+    let all = functions(rhai);
+    let mut text = String::new();
+    let mut markdown = String::from("| call | what it does |\n|---|---|\n");
+    for f in &all {
+        text.push_str(&format!("{}\n    {}\n", f.signature(), f.summary()));
+        markdown.push_str(&format!("| `{}` | {} |\n", f.signature(), f.summary()));
+    }
+    Display { text, markdown: Some(markdown), name: "help".into(), ..Display::default() }
+}
+
+/// The reference page, Markdown.
+pub fn page(rhai: &Engine) -> String {
+    let all = functions(rhai);
+    let mut page = String::from(
+        "# Script functions\n\nMade from the comments on the functions' definitions by `woolshed reference`; a test keeps it true.\n",
+    );
+    let mut part = |title: &str, of: Option<&str>| {
+        page.push_str(&format!("\n## {title}\n"));
+        for f in all.iter().filter(|f| f.method_of() == of) {
+            page.push_str(&format!("\n### `{}`\n\n{}\n", f.signature(), f.docs));
+        }
+    };
+    part("Functions", None);
+    for handle in HANDLES {
+        part(&format!("Methods of a {handle}"), Some(handle));
+    }
+    page
+}

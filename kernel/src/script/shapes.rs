@@ -1,0 +1,85 @@
+//! Script functions of target shapes.
+
+use rhai::plugin::*;
+use rhai::{Engine, Map};
+use woolshed_engine::model::Model;
+use woolshed_engine::shape::TargetShape;
+
+use super::options::Options;
+use super::{ScriptResult, convert, raise};
+
+/// A target shape in a script.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetHandle(pub TargetShape);
+
+pub(super) fn register(rhai: &mut Engine) {
+    rhai.register_type_with_name::<TargetHandle>("TargetShape");
+    super::register_global(rhai, exported_module!(functions));
+}
+
+/// Target shapes.
+#[export_module]
+mod functions {
+    /// Names the dimensions to prune to: `layers`, `hidden`, `heads`, `kv_heads`, `intermediate`.
+    /// What is left out stays as the source has it; `heads` and `kv_heads` follow each other.
+    ///
+    /// ```rhai
+    /// let target = target_shape(#{layers: 3, hidden: 64});
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn target_shape(dimensions: Map) -> ScriptResult<TargetHandle> {
+        let known = ["layers", "hidden", "heads", "kv_heads", "intermediate"];
+        let options = Options::new("target_shape", dimensions, &known)?;
+        Ok(TargetHandle(TargetShape {
+            layers: options.size("layers")?,
+            hidden: options.size("hidden")?,
+            heads: options.size("heads")?,
+            kv_heads: options.size("kv_heads")?,
+            intermediate: options.size("intermediate")?,
+        }))
+    }
+
+    /// Gives a published target by name: "370m", "1.3b" or "2.7b", all from Llama-2-7B.
+    ///
+    /// ```rhai
+    /// let target = target_shape("1.3b");
+    /// ```
+    #[rhai_fn(name = "target_shape", return_raw)]
+    pub fn target_preset(name: &str) -> ScriptResult<TargetHandle> {
+        TargetShape::preset(name).map(TargetHandle).map_err(raise)
+    }
+
+    /// Says what the target means for a model, before anything is trained: `ok`, `problems` (each
+    /// with `field`, `value`, `why` and `nearest`), the resulting `shape`, `parameters`,
+    /// `prunable_left` and which `loaders` open the result.
+    ///
+    /// ```rhai
+    /// let report = target_shape(#{heads: 3}).check(load_model("demo"));
+    /// print(report.ok);
+    /// ```
+    #[rhai_fn(global, pure)]
+    pub fn check(target: &mut TargetHandle, model: Model) -> Map {
+        convert::report(&target.0.check(&model.shape()))
+    }
+
+    /// Says what the target is in one line.
+    #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(target: &mut TargetHandle) -> String {
+        let t = target.0;
+        let part = |name: &str, n: Option<usize>| n.map(|n| format!("{name} {n}"));
+        let parts: Vec<String> = [
+            part("layers", t.layers),
+            part("hidden", t.hidden),
+            part("heads", t.heads),
+            part("kv_heads", t.kv_heads),
+            part("intermediate", t.intermediate),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        format!(
+            "TargetShape {}",
+            if parts.is_empty() { "as the source".into() } else { parts.join(", ") }
+        )
+    }
+}

@@ -1,0 +1,117 @@
+//! Completion, help at the cursor, and whether code is complete.
+
+use rhai::ParseErrorType;
+
+use super::{Display, Session};
+use crate::jupyter::{Candidate, Completeness, Completion};
+use crate::script::reference;
+
+/// The word that ends at the cursor, what stands before its dot, and where the word starts.
+struct AtCursor {
+    word: String,
+    object: Option<String>,
+    start: usize,
+}
+
+fn at_cursor(code: &str, cursor: usize) -> AtCursor {
+    let chars: Vec<char> = code.chars().take(cursor).collect();
+    let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+    let length = |end: usize| chars[..end].iter().rev().take_while(|c| is_name(c)).count();
+    let start = chars.len() - length(chars.len());
+    let word: String = chars[start..].iter().collect();
+    let object = (start > 0 && chars[start - 1] == '.').then(|| {
+        let end = start - 1;
+        chars[end - length(end)..end].iter().collect::<String>()
+    });
+    AtCursor { word, object, start }
+}
+
+impl Session {
+    /// Whether code can run as it stands or waits for more lines.
+    pub fn completeness(&self, code: &str) -> Completeness {
+        let Err(error) = self.rhai().compile(code) else { return Completeness::Complete };
+        let open = match error.err_type() {
+            ParseErrorType::UnexpectedEOF => true,
+            ParseErrorType::MissingToken(_, _) | ParseErrorType::BadInput(_) => {
+                // The parser ran out of text: everything up to its place is the whole code.
+                let at_end = error.position().is_none()
+                    || error.position().line().is_some_and(|l| l >= code.lines().count());
+                let text = error.to_string();
+                at_end
+                    && (text.contains("to terminate")
+                        || text.contains("end of")
+                        || text.contains("not terminated")
+                        || text.contains("close"))
+            }
+            _ => false,
+        };
+        if open {
+            Completeness::Incomplete { indent: "    ".into() }
+        } else {
+            Completeness::Invalid
+        }
+    }
+
+    /// What can stand at the cursor (a position in characters).
+    pub fn complete(&self, code: &str, cursor: usize) -> Completion {
+        let at = at_cursor(code, cursor);
+        let functions = reference::functions(self.rhai());
+        let mut matches: Vec<Candidate> = Vec::new();
+        let mut add = |text: String, kind: &str, signature: String| {
+            if text.starts_with(&at.word) && !matches.iter().any(|m| m.text == text) {
+                matches.push(Candidate { text, kind: kind.into(), signature });
+            }
+        };
+        match &at.object {
+            Some(object) => {
+                let kind = self.type_of(object);
+                for f in &functions {
+                    let fits = match &kind {
+                        Some(kind) => f.method_of() == Some(kind),
+                        None => f.method_of().is_some(),
+                    };
+                    if fits {
+                        add(f.name.clone(), "function", f.signature());
+                    }
+                }
+            }
+            None => {
+                for (name, _, value) in self.scope().iter() {
+                    add(name.to_string(), "instance", value.type_name().to_string());
+                }
+                for f in functions.iter().filter(|f| f.method_of().is_none()) {
+                    add(f.name.clone(), "function", f.signature());
+                }
+                for word in KEYWORDS {
+                    add(word.to_string(), "keyword", String::new());
+                }
+            }
+        }
+        Completion { matches, start: at.start, end: cursor }
+    }
+
+    /// Help for the name at the cursor.
+    pub fn inspect(&self, code: &str, cursor: usize) -> Option<Display> {
+        let rest =
+            code.chars().skip(cursor).take_while(|c| c.is_alphanumeric() || *c == '_').count();
+        let at = at_cursor(code, cursor + rest);
+        if at.object.is_none()
+            && let Some((_, _, value)) = self.scope().iter().find(|(name, _, _)| *name == at.word)
+        {
+            return crate::script::display(&value).ok();
+        }
+        reference::help(self.rhai(), &at.word).ok()
+    }
+
+    /// The type of a variable, as scripts name it.
+    fn type_of(&self, variable: &str) -> Option<String> {
+        let value = self.scope().get(variable)?;
+        Some(self.rhai().map_type_name(value.type_name()).to_string())
+    }
+}
+
+/// Words of the language.
+const KEYWORDS: [&str; 21] = [
+    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue",
+    "return", "throw", "try", "catch", "fn", "switch", "true", "false", "print",
+];

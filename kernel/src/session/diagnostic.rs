@@ -1,0 +1,143 @@
+//! An error with its place, its cause and one thing to try.
+
+use std::fmt;
+
+use rhai::{Engine, EvalAltResult, ParseError, Position};
+
+use crate::script::reference;
+
+/// What a person is told about code that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The kind in one word: `SyntaxError` or `ScriptError`.
+    pub kind: &'static str,
+    /// What went wrong.
+    pub message: String,
+    /// The file or cell.
+    pub name: String,
+    /// Line and column, both from 1; none when the error has no place.
+    pub place: Option<(usize, usize)>,
+    /// The line of code.
+    pub source_line: String,
+    /// One thing to try.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// Of code that does not parse.
+    pub fn syntax(name: &str, code: &str, error: &ParseError) -> Self {
+        Self::new("SyntaxError", name, code, error.err_type().to_string(), error.position())
+    }
+
+    /// Of code that failed while it ran.
+    pub fn runtime(name: &str, code: &str, error: &EvalAltResult, rhai: &Engine) -> Self {
+        let (inner, position) = innermost(error);
+        let message = match inner {
+            EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+            EvalAltResult::ErrorParsing(error, _) => error.to_string(),
+            other => {
+                let mut bare = other.to_string();
+                bare.truncate(bare.find(" (line ").unwrap_or(bare.len()));
+                bare
+            }
+        };
+        let mut diagnostic = Self::new("ScriptError", name, code, message, position);
+        if let EvalAltResult::ErrorFunctionNotFound(signature, _) = inner {
+            let (message, hint) = missing_function(signature, rhai);
+            diagnostic.message = message;
+            diagnostic.hint = hint;
+        }
+        if let EvalAltResult::ErrorVariableNotFound(variable, _) = inner {
+            diagnostic.message = format!("there is no variable `{variable}`");
+            let all = reference::functions(rhai);
+            diagnostic.hint = all
+                .iter()
+                .find(|f| f.name == *variable)
+                .map(|f| format!("`{variable}` is a function: {}", f.signature()));
+        }
+        diagnostic
+    }
+
+    fn new(
+        kind: &'static str,
+        name: &str,
+        code: &str,
+        message: String,
+        position: Position,
+    ) -> Self {
+        let place = position.line().map(|line| (line, position.position().unwrap_or(1)));
+        let source_line =
+            place.and_then(|(line, _)| code.lines().nth(line - 1)).unwrap_or_default();
+        Self {
+            kind,
+            message,
+            name: name.to_string(),
+            place,
+            source_line: source_line.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if let Some((line, column)) = self.place {
+            let gutter = line.to_string().len();
+            write!(f, "\n{:gutter$}--> {}, line {line}, column {column}", "", self.name)?;
+            write!(f, "\n{line} | {}", self.source_line)?;
+            write!(f, "\n{:gutter$} | {:>column$}", "", "^")?;
+        } else {
+            write!(f, "\n --> {}", self.name)?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n = try: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error inside calls of script functions, and where it stands.
+fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position) {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, position) => {
+            let (inner, at) = innermost(inner);
+            (inner, if at.is_none() { *position } else { at })
+        }
+        other => (other, other.position()),
+    }
+}
+
+/// Says what is wrong with a call that fits no function: an unknown name or the wrong arguments.
+fn missing_function(signature: &str, rhai: &Engine) -> (String, Option<String>) {
+    let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
+    let arguments = arguments.trim_end_matches(')');
+    let all = reference::functions(rhai);
+    let same: Vec<String> =
+        all.iter().filter(|f| f.name == name).map(reference::Function::signature).collect();
+    if !same.is_empty() {
+        let given = if arguments.is_empty() {
+            "no arguments".to_string()
+        } else {
+            format!("({arguments})")
+        };
+        return (format!("`{name}` does not take {given}"), Some(same.join("  or  ")));
+    }
+    let first = arguments.split(',').next().unwrap_or("").trim();
+    let near =
+        |f: &&reference::Function| strsim::damerau_levenshtein(&f.name, name) <= 1 + name.len() / 3;
+    let of_type = all.iter().filter(|f| f.method_of() == Some(first)).filter(near);
+    let nearest =
+        of_type.min_by_key(|f| strsim::damerau_levenshtein(&f.name, name)).or_else(|| {
+            all.iter().filter(near).min_by_key(|f| strsim::damerau_levenshtein(&f.name, name))
+        });
+    let what = if all.iter().any(|f| f.method_of() == Some(first)) {
+        format!("a {first} has no function `{name}`")
+    } else {
+        format!("there is no function `{signature}`")
+    };
+    (
+        what,
+        Some(nearest.map_or("help() lists the functions".into(), reference::Function::signature)),
+    )
+}

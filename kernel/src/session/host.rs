@@ -1,0 +1,134 @@
+//! What script functions need of the session they run in: output, cancellation, parameters, folders.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use woolshed_engine::model::Model;
+use woolshed_engine::progress::{Progress, Watch};
+
+use super::Output;
+
+/// What a session is started with.
+#[derive(Clone, Debug, Default)]
+pub struct HostOptions {
+    /// Where `show` and relative paths of `save_...` write; the working folder when none.
+    pub out: Option<PathBuf>,
+    /// Values of `param(name, default)`.
+    pub params: BTreeMap<String, String>,
+    /// The default of every option `seed`.
+    pub seed: Option<u64>,
+}
+
+/// Shared by a session and the functions it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<State>);
+
+struct State {
+    options: HostOptions,
+    output: RwLock<Arc<dyn Output>>,
+    stop: AtomicBool,
+    progress: AtomicBool,
+    /// The model loaded last: its tokenizer reads folders of text.
+    model: Mutex<Option<Model>>,
+    /// Parameters a script asked for.
+    asked: Mutex<Vec<String>>,
+}
+
+impl Host {
+    /// Makes the shared state of a session.
+    pub fn new(options: HostOptions, output: Arc<dyn Output>) -> Self {
+        Self(Arc::new(State {
+            options,
+            output: RwLock::new(output),
+            stop: AtomicBool::new(false),
+            progress: AtomicBool::new(false),
+            model: Mutex::new(None),
+            asked: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// Sends output elsewhere from now on.
+    pub fn set_output(&self, output: Arc<dyn Output>) {
+        *self.0.output.write().unwrap_or_else(PoisonError::into_inner) = output;
+    }
+
+    /// Where output goes now.
+    pub fn output(&self) -> Arc<dyn Output> {
+        self.0.output.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks whatever runs to stop at its next boundary.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes an earlier request to stop back.
+    pub fn clear_stop(&self) {
+        self.0.stop.store(false, Ordering::SeqCst);
+    }
+
+    /// True while a request to stop stands.
+    pub fn stopping(&self) -> bool {
+        self.0.stop.load(Ordering::SeqCst)
+    }
+
+    /// The seed of options that name none.
+    pub fn seed(&self) -> u64 {
+        self.0.options.seed.unwrap_or(17)
+    }
+
+    /// The value given for a parameter.
+    pub fn param(&self, name: &str) -> Option<String> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_string());
+        self.0.options.params.get(name).cloned()
+    }
+
+    /// Parameters that were given and that no script asked for.
+    pub fn unused_params(&self) -> Vec<String> {
+        let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.options.params.keys().filter(|name| !asked.contains(name)).cloned().collect()
+    }
+
+    /// The folder displays are written to, if there is one.
+    pub fn out(&self) -> Option<&Path> {
+        self.0.options.out.as_deref()
+    }
+
+    /// Where a path given to a `save` function leads: relative paths start at `--out`.
+    pub fn place(&self, path: &str) -> PathBuf {
+        match self.out() {
+            Some(out) => out.join(path),
+            None => PathBuf::from(path),
+        }
+    }
+
+    /// Remembers the model loaded last.
+    pub fn remember(&self, model: &Model) {
+        *self.0.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(model.clone());
+    }
+
+    /// The model loaded last.
+    pub fn last_model(&self) -> Option<Model> {
+        self.0.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the progress line of the work that just ended, if it drew one.
+    pub fn progress_done(&self, summary: &str) {
+        if self.0.progress.swap(false, Ordering::SeqCst) {
+            self.output().progress_done(summary);
+        }
+    }
+}
+
+impl Watch for Host {
+    fn tick(&self, progress: &Progress) {
+        self.0.progress.store(true, Ordering::SeqCst);
+        self.output().progress(progress);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stopping()
+    }
+}

@@ -1,0 +1,25 @@
+//! One live session: variables, handles, cancellation, output. The same for a script, a REPL and a
+//! notebook.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `output.rs` | where a session's output goes |
+//! | `host.rs` | what script functions need of their session |
+//! | `session.rs` | code in, values and diagnostics out |
+//! | `diagnostic.rs` | an error with its place, cause and one thing to try |
+//! | `assist.rs` | completion, help at the cursor, is-it-complete |
+//! | `cells.rs` | the session as the notebook's cell runner |
+
+mod assist;
+mod cells;
+mod diagnostic;
+mod host;
+pub mod output;
+#[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
+mod session;
+
+pub use cells::Cells;
+pub use diagnostic::Diagnostic;
+pub use host::{Host, HostOptions};
+pub use output::{Display, Output};
+pub use session::{Outcome, Session};

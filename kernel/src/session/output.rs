@@ -1,0 +1,48 @@
+//! Where a session's output goes: a terminal, a notebook, a test.
+//!
+//! A session never prints. It hands streams, displays and progress to an [`Output`]; the command
+//! line and the Jupyter kernel each have theirs.
+
+use woolshed_engine::progress::Progress;
+
+/// One thing in every form it has; a front end takes the richest it can show.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Display {
+    /// Plain text, always there.
+    pub text: String,
+    /// HTML (tables).
+    pub html: Option<String>,
+    /// Markdown (tables, help).
+    pub markdown: Option<String>,
+    /// SVG (charts).
+    pub svg: Option<String>,
+    /// PNG (charts, on request).
+    pub png: Option<Vec<u8>>,
+    /// A short name for a file made of it: `sparsity`, `mixture`.
+    pub name: String,
+}
+
+impl Display {
+    /// A display that is only text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+/// The receiving side of a session. Methods are called from the thread that runs the script.
+pub trait Output: Send + Sync {
+    /// Text of `print`, with its newline.
+    fn stdout(&self, text: &str);
+
+    /// Text of `debug` and warnings, with its newline.
+    fn stderr(&self, text: &str);
+
+    /// A thing shown with `show(x)`.
+    fn display(&self, display: &Display);
+
+    /// A moment of long work; may come thousands of times a second.
+    fn progress(&self, progress: &Progress);
+
+    /// The long work named by the last [`Output::progress`] is over; `summary` is the line to leave.
+    fn progress_done(&self, summary: &str);
+}

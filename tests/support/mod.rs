@@ -1,0 +1,4 @@
+//! What the tests over real sockets share.
+
+pub mod client;
+pub mod notebook;
