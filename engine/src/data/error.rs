@@ -20,19 +20,19 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The data folder holds no sub-folder.
-    #[error("{} holds no sub-folder, only {found}: make one sub-folder per domain and put its files there", dir.display())]
+    #[error("{} holds no sub-folder, {found}: make one sub-folder per domain and put its files there", dir.display())]
     NoDomains {
         /// The folder asked for.
         dir: PathBuf,
-        /// What it holds instead.
+        /// What it holds instead: `only notes.md`, `it is empty`.
         found: String,
     },
     /// A domain's folder holds no file that can be read as data.
-    #[error("domain folder {} holds no data file, only {found}: files end in .jsonl, .jsonl.zst or .txt", dir.display())]
+    #[error("domain folder {} holds no data file, {found}: files end in .jsonl, .jsonl.zst or .txt", dir.display())]
     NoFiles {
         /// The domain's folder.
         dir: PathBuf,
-        /// What it holds instead.
+        /// What it holds instead: `only notes.md`, `it is empty`.
         found: String,
     },
     /// The system refused to read a file or folder.
@@ -62,7 +62,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A line of a JSON-lines file is not JSON.
-    #[error("{} line {line}: not JSON: {source}; each line is one object such as {{\"text\": \"...\"}}", file.display())]
+    #[error("{} line {line}: not JSON: {}; each line is one object such as {{\"text\": \"...\"}}", file.display(), in_line(source))]
     NotJson {
         /// The file.
         file: PathBuf,
@@ -239,6 +239,15 @@ pub enum DataError {
         /// The domain being read or made.
         domain: String,
     },
+}
+
+/// What the parser says of one line: its own count of lines would be taken for the file's.
+fn in_line(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.rsplit_once(" at line ") {
+        Some((what, _)) => format!("{what} at column {}", error.column()),
+        None => said,
+    }
 }
 
 fn nearest_seq_len(tokens: usize) -> String {

@@ -285,7 +285,7 @@ mod tests {
             error(&[("a.txt", "text")], &small(4))
                 .starts_with("DATA holds no sub-folder, only a.txt")
         );
-        assert!(error(&[], &small(4)).contains("only nothing"));
+        assert!(error(&[], &small(4)).contains("DATA holds no sub-folder, it is empty"));
         let told = error(&[("book/a.pdf", ""), ("book/b.json", "")], &small(4));
         assert!(told.contains("DATA/book holds no data file, only a.pdf, b.json"), "{told}");
         assert!(told.contains(".jsonl, .jsonl.zst or .txt"), "{told}");

@@ -83,14 +83,14 @@ fn visible(dir: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     Ok(entries)
 }
 
-/// Names the first few entries.
+/// Says what a folder holds: `only a.pdf, b.json`.
 fn listing(entries: &[(String, PathBuf)]) -> String {
     const SHOWN: usize = 4;
     let names: Vec<&str> = entries.iter().take(SHOWN).map(|(name, _)| name.as_str()).collect();
     match entries.len() {
-        0 => "nothing".into(),
-        n if n > SHOWN => format!("{} and {} more", names.join(", "), n - SHOWN),
-        _ => names.join(", "),
+        0 => "it is empty".into(),
+        n if n > SHOWN => format!("only {} and {} more", names.join(", "), n - SHOWN),
+        _ => format!("only {}", names.join(", ")),
     }
 }
 
@@ -187,7 +187,8 @@ impl Documents {
 
     fn text_field(&self, line: &str) -> Result<String, DataError> {
         let at = || (self.path.clone(), self.line);
-        let value: Value = serde_json::from_str(line).map_err(|source| {
+        // Without its line end, so that the parser's column is one of this line.
+        let value: Value = serde_json::from_str(line.trim_end()).map_err(|source| {
             let (file, line) = at();
             DataError::NotJson { file, line, source }
         })?;

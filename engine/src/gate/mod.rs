@@ -5,6 +5,7 @@
 //!
 //! | file | what it is for |
 //! |---|---|
+//! | `error.rs` | what can be wrong with gates |
 //! | `hard_concrete.rs` | the distribution: sampling, probabilities, gradients |
 //! | `kind.rs` | which gates there are and what they multiply |
 //! | `gates.rs` | the gates of one run: values, targets, evaluation |

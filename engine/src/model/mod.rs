@@ -2,6 +2,7 @@
 //!
 //! | file | what it is for |
 //! |---|---|
+//! | `error.rs` | what can go wrong, with file, field and one thing to try |
 //! | `config.rs` | `config.json`: read, checked, written |
 //! | `weights.rs` | the tensors and their checkpoint names |
 //! | `checkpoint.rs` | a model from a folder of safetensors |

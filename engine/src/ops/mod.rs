@@ -16,6 +16,7 @@
 //! | `rope.rs` | rotary tables |
 //! | `kernel.rs` | what the kernels share: element type, slices, dispatch |
 //! | `plain.rs` | the same in candle's own operations |
+//! | `tests.rs` | every kernel beside its twin, forward and backward |
 
 mod adam;
 mod attention;

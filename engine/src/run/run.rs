@@ -21,6 +21,7 @@ pub struct Run {
     trainer: Trainer,
     loader: Loader,
     mixture: Mixture,
+    first_mixture: Vec<f64>,
     step: u64,
     steps: Vec<StepRecord>,
     evaluations: Vec<EvalRecord>,
@@ -154,6 +155,7 @@ impl Run {
             eta: options.eta,
             smoothing: options.smoothing,
         };
+        let first_mixture = mixture.weights.clone();
         let loader = Loader::new(domains, options.seed);
         Ok(Self {
             source: model.clone(),
@@ -162,6 +164,7 @@ impl Run {
             trainer,
             loader,
             mixture,
+            first_mixture,
             step: 0,
             steps: Vec::new(),
             evaluations: Vec::new(),
@@ -391,6 +394,11 @@ impl Run {
     /// The mixture it draws by.
     pub fn mixture(&self) -> &Mixture {
         &self.mixture
+    }
+
+    /// The mixture it started with.
+    pub fn first_mixture(&self) -> &[f64] {
+        &self.first_mixture
     }
 
     /// The loader it draws from.

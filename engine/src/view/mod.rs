@@ -19,6 +19,7 @@
 //! | `bars.rs` | layout of grouped bars |
 //! | `twin.rs` | the plain-text twin of every chart |
 //! | `run.rs` | a run as tables and charts |
+//! | `samples.rs` | samples of every chart, for tests and for the eye |
 //! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
 
 mod areas;

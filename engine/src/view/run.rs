@@ -121,17 +121,21 @@ pub fn loss_chart(run: &Run) -> Chart {
     chart.into()
 }
 
-/// Domain weights over the evaluations, stacked.
+/// Domain weights over the evaluations, stacked; the first are those the run started with.
 pub fn mixture_chart(run: &Run) -> Chart {
     let evaluations = run.evaluations();
     let names = run.mixture().names.clone();
-    let shares =
-        (0..names.len()).map(|i| evaluations.iter().map(|e| e.mixture[i]).collect()).collect();
+    let share = |i: usize| {
+        let later = evaluations.iter().map(move |e| e.mixture[i]);
+        std::iter::once(run.first_mixture()[i]).chain(later).collect()
+    };
+    let shares = (0..names.len()).map(share).collect();
+    let xs = std::iter::once(0.0).chain(evaluations.iter().map(|e| e.step as f64)).collect();
     let chart = AreaChart {
         title: "Mixture of domains".into(),
         x_label: "step".into(),
         y_label: "share of samples".into(),
-        xs: evaluations.iter().map(|e| e.step as f64).collect(),
+        xs,
         names,
         shares,
     };

@@ -29,6 +29,9 @@ const SCRIPT_ERROR: u8 = 1;
 const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
+/// Where charts and relative paths go when `--out` names no folder.
+const OUT: &str = "woolshed-out";
+
 /// Prune language models step by step, in a script, a REPL or a notebook.
 #[derive(Parser)]
 #[command(name = "woolshed", version, arg_required_else_help = true)]
@@ -77,7 +80,7 @@ struct SessionArgs {
     /// A value for `param(name, default)`; may be given many times
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     param: Vec<(String, String)>,
-    /// The folder charts and relative paths are written to
+    /// The folder charts and relative paths are written to (woolshed-out)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// The seed of everything that names none

@@ -12,7 +12,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Editor, Helper};
 
 use super::terminal::Terminal;
-use super::{SCRIPT_ERROR, complain};
+use super::{OUT, SCRIPT_ERROR, complain};
 use crate::jupyter::Completeness;
 use crate::script;
 use crate::session::{HostOptions, Outcome, Output, Session};
@@ -56,9 +56,9 @@ impl Completer for Assist {
 }
 
 /// Reads and runs lines until the input ends.
-pub fn repl(options: HostOptions) -> ExitCode {
-    let terminal =
-        Arc::new(Terminal::new(options.out.clone().unwrap_or_else(|| "woolshed-out".into())));
+pub fn repl(mut options: HostOptions) -> ExitCode {
+    let out = options.out.get_or_insert_with(|| OUT.into());
+    let terminal = Arc::new(Terminal::new(out.clone()));
     let session = Session::new(options, terminal.clone());
     let host = session.host().clone();
     let stop = host.clone();

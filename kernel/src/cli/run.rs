@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::terminal::Terminal;
-use super::{INTERRUPTED, SCRIPT_ERROR, USAGE};
-use crate::session::{HostOptions, Outcome, Session};
+use super::{INTERRUPTED, OUT, SCRIPT_ERROR, USAGE, complain};
+use crate::script;
+use crate::session::{HostOptions, Outcome, Output, Session};
 
 /// Runs a script and gives the process its exit code.
-pub fn run(file: &Path, options: HostOptions) -> ExitCode {
+pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
     let code = match std::fs::read_to_string(file) {
         Ok(code) => code,
         Err(error) => {
@@ -17,9 +18,9 @@ pub fn run(file: &Path, options: HostOptions) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let terminal =
-        Arc::new(Terminal::new(options.out.clone().unwrap_or_else(|| "woolshed-out".into())));
-    let mut session = Session::new(options, terminal);
+    let out = options.out.get_or_insert_with(|| OUT.into());
+    let terminal = Arc::new(Terminal::new(out.clone()));
+    let mut session = Session::new(options, terminal.clone());
     let host = session.host().clone();
     let stop = host.clone();
     let handler = ctrlc::set_handler(move || {
@@ -35,13 +36,20 @@ pub fn run(file: &Path, options: HostOptions) -> ExitCode {
     }
     match session.run(&file.display().to_string(), &code) {
         Outcome::Value(value) => {
-            if !value.is_unit() {
-                println!("{value}");
+            for (name, near) in host.unused_params() {
+                let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                eprintln!("warning: the script has no parameter `{name}`{hint}");
             }
-            for name in host.unused_params() {
-                eprintln!("warning: the script has no parameter `{name}`");
+            if value.is_unit() {
+                return ExitCode::SUCCESS;
             }
-            ExitCode::SUCCESS
+            match script::display(&value) {
+                Ok(display) => {
+                    terminal.display(&display);
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error),
+            }
         }
         Outcome::Failed(diagnostic) => {
             eprintln!("{diagnostic}");

@@ -8,6 +8,21 @@
 //! The sockets live on two tokio workers and never run code. Code runs on one thread of its own, cell
 //! after cell. Everything that cell says, and the reply that ends it, goes through one ordered queue
 //! ([`outbox`]). Source: "Messaging in Jupyter", protocol 5.5.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `connection.rs` | the connection file: where to listen, and the key |
+//! | `server.rs` | the five sockets, from start to shutdown |
+//! | `wire.rs` | frames, signatures, messages |
+//! | `messages.rs` | the contents of what the kernel sends |
+//! | `cells.rs` | the thread that runs cells |
+//! | `output.rs` | what one cell says |
+//! | `outbox.rs` | one ordered queue of everything the kernel says |
+//! | `panel.rs` | the progress line of a cell |
+//! | `interrupts.rs` | interrupts that are not lost |
+//! | `history.rs` | the cells of this session |
+//! | `shared.rs` | what the tasks and the cell thread share |
+//! | `error.rs` | what ends the kernel, and what spoils one message |
 
 pub mod cells;
 pub mod connection;

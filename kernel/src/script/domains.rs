@@ -124,8 +124,16 @@ fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<Domai
     Ok(handle)
 }
 
-fn source(x: &str) -> From {
-    if x == "demo" { From::Demo } else { From::Folder(x.into()) }
+fn source(from: &str) -> From {
+    if from == "demo" { From::Demo } else { From::Folder(from.into()) }
+}
+
+/// Domains in one line.
+pub(super) fn describe(domains: &DomainsHandle) -> String {
+    match domains.latest() {
+        Some(d) => format!("Domains {} (rows of {} tokens)", d.names().join(", "), d.seq_len),
+        None => "Domains (not tokenised yet)".to_string(),
+    }
 }
 
 /// Domains of text.
@@ -138,8 +146,8 @@ mod functions {
     /// let domains = load_domains("demo");
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn load_domains(ctx: NativeCallContext, x: &str) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(x), Map::new())
+    pub fn load_domains(ctx: NativeCallContext, from: &str) -> ScriptResult<DomainsHandle> {
+        load(&ctx, source(from), Map::new())
     }
 
     /// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when
@@ -152,10 +160,10 @@ mod functions {
     #[rhai_fn(name = "load_domains", return_raw)]
     pub fn load_domains_with(
         ctx: NativeCallContext,
-        x: &str,
+        from: &str,
         options: Map,
     ) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(x), options)
+        load(&ctx, source(from), options)
     }
 
     /// Makes domains of texts in memory: a map from domain to an array of documents.
@@ -258,9 +266,6 @@ mod functions {
     /// Says what the domains are in one line.
     #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
     pub fn to_string(domains: &mut DomainsHandle) -> String {
-        match domains.latest() {
-            Some(d) => format!("Domains {} (rows of {} tokens)", d.names().join(", "), d.seq_len),
-            None => "Domains (not tokenised yet)".to_string(),
-        }
+        describe(domains)
     }
 }

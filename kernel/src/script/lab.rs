@@ -10,6 +10,21 @@ pub(super) fn register(rhai: &mut Engine) {
     super::register_global(rhai, exported_module!(functions));
 }
 
+/// Reads a text as the type of `like`, or says what that type takes.
+fn read_as(like: &Dynamic, given: &str) -> Result<Dynamic, &'static str> {
+    if like.is_int() {
+        let float = given.parse::<f64>().ok().and_then(|x| whole(&Dynamic::from_float(x)));
+        return given.parse().ok().or(float).map(Dynamic::from_int).ok_or("a whole number");
+    }
+    if like.is_float() {
+        return given.parse().map(Dynamic::from_float).map_err(|_| "a number");
+    }
+    if like.is_bool() {
+        return given.parse().map(Dynamic::from_bool).map_err(|_| "true or false");
+    }
+    Ok(Dynamic::from(given.to_string()))
+}
+
 /// The session.
 #[export_module]
 mod functions {
@@ -25,7 +40,8 @@ mod functions {
         Ok(())
     }
 
-    /// Gives the value of `-p name=value`, read as the default's type, or the default.
+    /// Gives the value of `-p name=value`, read as the default's type, or the default. For an array
+    /// it takes values with commas between, each read as the default's first.
     ///
     /// ```rhai
     /// let steps = param("steps", 300);
@@ -38,27 +54,12 @@ mod functions {
                 "parameter `{name}` is \"{given}\"; it takes {want} (as its default {default})"
             ))
         };
-        if default.is_int() {
-            let float = given.parse::<f64>().ok().and_then(|x| whole(&Dynamic::from_float(x)));
-            return given
-                .parse()
-                .ok()
-                .or(float)
-                .map(Dynamic::from_int)
-                .ok_or_else(|| wrong("a whole number"));
+        if let Some(array) = default.read_lock::<Array>() {
+            let of = array.first().cloned().unwrap_or(Dynamic::UNIT);
+            let items = given.split(',').map(|item| read_as(&of, item.trim()).map_err(&wrong));
+            return Ok(Dynamic::from_array(items.collect::<ScriptResult<Array>>()?));
         }
-        if default.is_float() {
-            return given.parse().map(Dynamic::from_float).map_err(|_| wrong("a number"));
-        }
-        if default.is_bool() {
-            return given.parse().map(Dynamic::from_bool).map_err(|_| wrong("true or false"));
-        }
-        if default.is_array() {
-            return Ok(Dynamic::from_array(
-                given.split(',').map(|s| Dynamic::from(s.trim().to_string())).collect::<Array>(),
-            ));
-        }
-        Ok(given.into())
+        read_as(&default, &given).map_err(wrong)
     }
 
     /// Lists the script functions, a line each.

@@ -89,6 +89,11 @@ fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
     Ok(model)
 }
 
+/// A model in one line.
+pub(super) fn describe(model: &Model) -> String {
+    format!("Model {} ({} parameters): {}", model.name, model.parameters(), model.shape())
+}
+
 fn ids_of(array: Array) -> ScriptResult<Vec<u32>> {
     array
         .iter()
@@ -335,6 +340,10 @@ mod functions {
     }
 
     /// Gives the model's name.
+    ///
+    /// ```rhai
+    /// print(load_model("demo").name);
+    /// ```
     #[rhai_fn(global, get = "name", pure)]
     pub fn name(model: &mut Model) -> ImmutableString {
         model.name.clone().into()
@@ -429,6 +438,6 @@ mod functions {
     /// Says what the model is in one line.
     #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
     pub fn to_string(model: &mut Model) -> String {
-        format!("Model {} ({} parameters): {}", model.name, model.parameters(), model.shape())
+        describe(model)
     }
 }

@@ -2,6 +2,7 @@
 
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
+use super::reference::script_type;
 use super::{ScriptResult, fail};
 
 /// The options of one call.
@@ -20,7 +21,7 @@ impl Options {
     }
 
     fn wrong<T>(&self, key: &str, value: &Dynamic, want: &str) -> ScriptResult<T> {
-        let (of, have) = (self.of, value.type_name());
+        let (of, have) = (self.of, script_type(value.type_name()));
         Err(fail(format!("option `{key}` of {of} is {value} ({have}); it takes {want}")))
     }
 
@@ -133,14 +134,15 @@ pub(crate) fn whole(v: &Dynamic) -> Option<INT> {
     })
 }
 
+/// The known name that a mistyped one probably means.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |k: &str| strsim::damerau_levenshtein(k, name);
+    let near = known.iter().copied().min_by_key(|k| distance(k))?;
+    (distance(near) <= 1 + name.chars().count() / 3).then_some(near)
+}
+
 /// Says that a key is unknown, and which known one is nearest.
 fn unknown(of: &str, key: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|k| strsim::damerau_levenshtein(k, key));
-    let hint = match nearest {
-        Some(k) if strsim::damerau_levenshtein(k, key) <= 1 + key.len() / 3 => {
-            format!("; did you mean `{k}`?")
-        }
-        _ => String::new(),
-    };
+    let hint = nearest(key, known).map_or(String::new(), |k| format!("; did you mean `{k}`?"));
     format!("unknown option `{key}` of {of}{hint} (known: {})", known.join(", "))
 }

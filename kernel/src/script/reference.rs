@@ -11,6 +11,10 @@ pub struct Function {
     pub name: String,
     /// Its parameters with their types; the first is the handle of a method.
     pub parameters: Vec<(String, String)>,
+    /// Whether it is a method: its first parameter is a handle it is called on.
+    pub method: bool,
+    /// Whether it is read without parentheses: `model.name`.
+    pub property: bool,
     /// What it returns.
     pub returns: String,
     /// Its documentation, Markdown.
@@ -20,10 +24,8 @@ pub struct Function {
 impl Function {
     /// The type whose method it is, if it is one.
     pub fn method_of(&self) -> Option<&str> {
-        let (name, kind) = self.parameters.first()?;
-        HANDLES
-            .into_iter()
-            .find(|h| h == kind && *name == h.to_lowercase().replace("targetshape", "target"))
+        let (_, kind) = self.parameters.first().filter(|_| self.method)?;
+        HANDLES.into_iter().find(|h| h == kind)
     }
 
     /// How it is called: `run.step(n: int)`.
@@ -35,6 +37,7 @@ impl Function {
                 .join(", ")
         };
         let call = match self.method_of() {
+            Some(_) if self.property => format!("{}.{}", self.parameters[0].0, self.name),
             Some(_) => {
                 format!("{}.{}({})", self.parameters[0].0, self.name, list(&self.parameters[1..]))
             }
@@ -57,7 +60,9 @@ impl Function {
 const HANDLES: [&str; 6] = ["Model", "TargetShape", "Domains", "Run", "Table", "Chart"];
 
 /// A Rust type as a script names it.
-fn script_type(rust: &str) -> String {
+pub(crate) fn script_type(rust: &str) -> String {
+    // Rhai lists every form of a text: `&str | ImmutableString | String`.
+    let rust = rust.split(" | ").next().unwrap_or(rust);
     let inner = rust.trim().trim_start_matches("&mut ").trim_start_matches('&');
     let inner =
         inner.strip_prefix("ScriptResult<").and_then(|s| s.strip_suffix('>')).unwrap_or(inner);
@@ -65,7 +70,7 @@ fn script_type(rust: &str) -> String {
     match last {
         "INT" | "i64" => "int",
         "FLOAT" | "f64" => "float",
-        "str" | "String" | "ImmutableString" => "text",
+        "str" | "string" | "String" | "ImmutableString" => "text",
         "bool" => "bool",
         "Map" => "map",
         "Array" => "array",
@@ -85,11 +90,14 @@ pub fn functions(rhai: &Engine) -> Vec<Function> {
         None,
         |info| {
             let m = info.metadata;
-            let hidden =
-                ["to_string", "to_debug"].contains(&m.name.as_str()) || m.name.contains('$');
+            let property = m.name.starts_with("get$");
+            let name = m.name.trim_start_matches("get$");
+            let hidden = ["to_string", "to_debug"].contains(&name) || name.contains('$');
             if m.comments.is_empty() || hidden {
                 return None;
             }
+            let params = || m.params_info.iter().filter(|p| !p.starts_with("ctx"));
+            let method = params().next().is_some_and(|p| p.contains("&mut "));
             let parameters: Vec<(String, String)> = m
                 .params_info
                 .iter()
@@ -101,8 +109,10 @@ pub fn functions(rhai: &Engine) -> Vec<Function> {
                 .collect();
             let returns = script_type(m.return_type.as_str());
             Some(Function {
-                name: m.name.to_string(),
+                name: name.to_string(),
                 parameters,
+                method,
+                property,
                 returns,
                 docs: clean(&m.comments),
             })
@@ -110,11 +120,8 @@ pub fn functions(rhai: &Engine) -> Vec<Function> {
         false,
     );
     list.sort_by(|a, b| {
-        (a.method_of(), &a.name, a.parameters.len()).cmp(&(
-            b.method_of(),
-            &b.name,
-            b.parameters.len(),
-        ))
+        let key = |f: &Function| (f.name.clone(), f.parameters.len(), f.parameters.clone());
+        a.method_of().cmp(&b.method_of()).then_with(|| key(a).cmp(&key(b)))
     });
     list.dedup();
     list
@@ -144,7 +151,7 @@ pub fn help(rhai: &Engine, name: &str) -> Result<Display, String> {
     if found.is_empty() {
         let nearest = all.iter().min_by_key(|f| strsim::damerau_levenshtein(&f.name, name));
         let hint = nearest.map_or(String::new(), |f| format!("; did you mean `{}`?", f.name));
-        return Err(format!("no script function `{name}`{hint} help() lists them all"));
+        return Err(format!("there is no function `{name}`{hint} (help() lists them all)"));
     }
     let markdown: Vec<String> =
         found.iter().map(|f| format!("**`{}`**\n\n{}", f.signature(), f.docs)).collect();

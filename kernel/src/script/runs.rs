@@ -172,6 +172,21 @@ fn gate_kind(name: &str) -> ScriptResult<GateKind> {
     name.parse().map_err(raise)
 }
 
+/// A run in one line.
+pub(super) fn describe(run: &RunHandle) -> String {
+    let run = run.lock();
+    let status = run.status();
+    let mut line = format!("Run of {} at step {}", run.source().name, status.step);
+    if let Some(loss) = status.loss {
+        line.push_str(&format!(", loss {loss:.4} nats/token"));
+    }
+    for (kind, k) in &status.sparsity {
+        let target = k.target.map_or(String::new(), |t| format!("/{t:.2}"));
+        line.push_str(&format!(", {kind} {:.2}{target}", k.expected));
+    }
+    line
+}
+
 /// Runs: prune, recover, step, look inside.
 #[export_module]
 mod functions {
@@ -298,12 +313,28 @@ mod functions {
     }
 
     /// Gives a table with one row a step: loss, sparsities and targets, gradient norm, tokens.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.history());
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn history(run: &mut RunHandle) -> ScriptResult<Table> {
         view::run::history_table(&run.lock()).map_err(raise)
     }
 
     /// Gives a table of the domains now: weight, last loss, reference, excess, tokens seen.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
+    /// run.step(2);
+    /// show(run.mixture());
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn mixture(run: &mut RunHandle) -> ScriptResult<Table> {
         view::run::mixture_table(&run.lock()).map_err(raise)
@@ -311,36 +342,84 @@ mod functions {
 
     /// Gives a table of the gates of a kind ("layer", "head_layer", "mlp", "head", "intermediate",
     /// "hidden"): log-alpha, probability of being open, value at the target.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.gates("head"));
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn gates(run: &mut RunHandle, kind: &str) -> ScriptResult<Table> {
         view::run::gates_table(&run.lock(), gate_kind(kind)?).map_err(raise)
     }
 
     /// Draws expected sparsity and target of every gate kind over the steps.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.sparsity_chart());
+    /// ```
     #[rhai_fn(global, pure)]
     pub fn sparsity_chart(run: &mut RunHandle) -> Chart {
         view::run::sparsity_chart(&run.lock())
     }
 
     /// Draws the training loss and the evaluated loss of each domain over the steps.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.loss_chart());
+    /// ```
     #[rhai_fn(global, pure)]
     pub fn loss_chart(run: &mut RunHandle) -> Chart {
         view::run::loss_chart(&run.lock())
     }
 
     /// Draws the share of each domain over the evaluations.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
+    /// run.step(2);
+    /// show(run.mixture_chart());
+    /// ```
     #[rhai_fn(global, pure)]
     pub fn mixture_chart(run: &mut RunHandle) -> Chart {
         view::run::mixture_chart(&run.lock())
     }
 
     /// Draws the gates of a kind as a heat map, one row a layer.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.gate_chart("head"));
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn gate_chart(run: &mut RunHandle, kind: &str) -> ScriptResult<Chart> {
         view::run::gate_chart(&run.lock(), gate_kind(kind)?).map_err(raise)
     }
 
     /// Gives the loss of each domain now, nats/token: at the target shape for a run that prunes.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
+    /// run.step(2);
+    /// print(run.losses().story);
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn losses(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<Map> {
         let host = host(&ctx)?;
@@ -369,16 +448,6 @@ mod functions {
     /// Says where the run stands in one line.
     #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
     pub fn to_string(run: &mut RunHandle) -> String {
-        let run = run.lock();
-        let status = run.status();
-        let mut line = format!("Run of {} at step {}", run.source().name, status.step);
-        if let Some(loss) = status.loss {
-            line.push_str(&format!(", loss {loss:.4} nats/token"));
-        }
-        for (kind, k) in &status.sparsity {
-            let target = k.target.map_or(String::new(), |t| format!("/{t:.2}"));
-            line.push_str(&format!(", {kind} {:.2}{target}", k.expected));
-        }
-        line
+        describe(run)
     }
 }

@@ -17,6 +17,26 @@ pub(super) fn register(rhai: &mut Engine) {
     super::register_global(rhai, exported_module!(functions));
 }
 
+/// A target in one line.
+pub(super) fn describe(target: &TargetHandle) -> String {
+    let t = target.0;
+    let part = |name: &str, n: Option<usize>| n.map(|n| format!("{name} {n}"));
+    let parts: Vec<String> = [
+        part("layers", t.layers),
+        part("hidden", t.hidden),
+        part("heads", t.heads),
+        part("kv_heads", t.kv_heads),
+        part("intermediate", t.intermediate),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    format!(
+        "TargetShape {}",
+        if parts.is_empty() { "as the source".into() } else { parts.join(", ") }
+    )
+}
+
 /// Target shapes.
 #[export_module]
 mod functions {
@@ -65,21 +85,6 @@ mod functions {
     /// Says what the target is in one line.
     #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
     pub fn to_string(target: &mut TargetHandle) -> String {
-        let t = target.0;
-        let part = |name: &str, n: Option<usize>| n.map(|n| format!("{name} {n}"));
-        let parts: Vec<String> = [
-            part("layers", t.layers),
-            part("hidden", t.hidden),
-            part("heads", t.heads),
-            part("kv_heads", t.kv_heads),
-            part("intermediate", t.intermediate),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        format!(
-            "TargetShape {}",
-            if parts.is_empty() { "as the source".into() } else { parts.join(", ") }
-        )
+        describe(target)
     }
 }

@@ -2,9 +2,13 @@
 
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
+use woolshed_engine::model::Model;
 use woolshed_engine::view::{BarChart, Cell, Chart, Column, LineChart, Series, Table};
 
-use super::{ScriptResult, fail, host, raise};
+use super::domains::DomainsHandle;
+use super::runs::RunHandle;
+use super::shapes::TargetHandle;
+use super::{ScriptResult, domains, fail, host, models, options, raise, runs, shapes};
 use crate::session::Display;
 
 pub(super) fn register(rhai: &mut Engine) {
@@ -46,14 +50,32 @@ pub fn display(value: &Dynamic) -> ScriptResult<Display> {
             ..Display::default()
         });
     }
-    if let Some(map) = value.clone().try_cast::<Map>() {
-        let rows = map.iter().map(|(k, v)| (k.to_string(), plain(v)));
-        let (keys, values): (Vec<String>, Vec<String>) = rows.unzip();
+    if value.is_map() {
+        let mut rows = Vec::new();
+        flatten("", value, &mut rows);
+        let (keys, values): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
         let table =
             Table::new("", vec![("name", Column::Text(keys)), ("value", Column::Text(values))]);
         return display(&Dynamic::from(table.map_err(raise)?));
     }
     Ok(Display::text(plain(value)))
+}
+
+/// Lists the values inside maps, and inside arrays of maps, under dotted names.
+fn flatten(name: &str, value: &Dynamic, rows: &mut Vec<(String, String)>) {
+    let inside =
+        |key: &str| if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
+    if let Some(map) = value.read_lock::<Map>() {
+        map.iter().for_each(|(key, value)| flatten(&inside(key), value, rows));
+        return;
+    }
+    if let Some(array) = value.read_lock::<Array>()
+        && array.iter().any(Dynamic::is_map)
+    {
+        array.iter().enumerate().for_each(|(i, v)| flatten(&inside(&i.to_string()), v, rows));
+        return;
+    }
+    rows.push((name.to_string(), plain(value)));
 }
 
 /// A value in one line.
@@ -66,8 +88,28 @@ fn plain(value: &Dynamic) -> String {
     }
     match value.as_float() {
         Ok(x) => woolshed_engine::view::number(x),
-        Err(_) => value.to_string(),
+        Err(_) => described(value).unwrap_or_else(|| value.to_string()),
     }
+}
+
+/// A handle in one line; none for a value of the language itself.
+fn described(value: &Dynamic) -> Option<String> {
+    if let Some(model) = value.read_lock::<Model>() {
+        return Some(models::describe(&model));
+    }
+    if let Some(target) = value.read_lock::<TargetHandle>() {
+        return Some(shapes::describe(&target));
+    }
+    if let Some(of) = value.read_lock::<DomainsHandle>() {
+        return Some(domains::describe(&of));
+    }
+    if let Some(run) = value.read_lock::<RunHandle>() {
+        return Some(runs::describe(&run));
+    }
+    if let Some(table) = value.read_lock::<Table>() {
+        return Some(format!("Table {} of {} rows", table.title(), table.rows()));
+    }
+    value.read_lock::<Chart>().map(|chart| format!("Chart {}", chart.title()))
 }
 
 fn cell(cell: &Cell) -> Dynamic {
@@ -127,14 +169,19 @@ fn maps(rows: Array) -> ScriptResult<Vec<Map>> {
 fn numbers(of: &str, value: Dynamic) -> ScriptResult<Vec<f64>> {
     let array =
         value.try_cast::<Array>().ok_or_else(|| fail(format!("`{of}` is no array of numbers")))?;
-    let number =
-        |v: &Dynamic| v.as_float().ok().or(v.as_int().ok().map(|i| i as f64)).unwrap_or(f64::NAN);
-    Ok(array.iter().map(number).collect())
+    // An empty value, as a table has where nothing was measured, leaves a gap.
+    let number = |v: &Dynamic| match v.as_float().ok().or(v.as_int().ok().map(|i| i as f64)) {
+        Some(x) => Ok(x),
+        None if v.is_unit() => Ok(f64::NAN),
+        None => Err(fail(format!("`{of}` holds \"{}\", which is no number", plain(v)))),
+    };
+    array.iter().map(number).collect()
 }
 
 fn write_json(ctx: &NativeCallContext, path: &str, value: &Dynamic) -> ScriptResult<String> {
     let place = host(ctx)?.place(path);
     if let Some(table) = value.clone().try_cast::<Table>() {
+        folder_of(&place)?;
         table.write_json(&place).map_err(raise)?;
     } else {
         let json = json(value);
@@ -144,7 +191,7 @@ fn write_json(ctx: &NativeCallContext, path: &str, value: &Dynamic) -> ScriptRes
     Ok(place.display().to_string())
 }
 
-/// A script value as JSON; NaN and infinities become null.
+/// A script value as JSON; NaN and infinities become null, a table its rows, any other handle its line.
 fn json(value: &Dynamic) -> serde_json::Value {
     use serde_json::Value;
     if let Some(map) = value.read_lock::<Map>() {
@@ -152,6 +199,14 @@ fn json(value: &Dynamic) -> serde_json::Value {
     }
     if let Some(array) = value.read_lock::<Array>() {
         return Value::Array(array.iter().map(json).collect());
+    }
+    if let Some(table) = value.read_lock::<Table>() {
+        let names = table.column_names();
+        let entry = |r: usize, name: &String| {
+            (name.clone(), table.value(r, name).map_or(Value::Null, |c| json(&cell(&c))))
+        };
+        let row = |r: usize| Value::Object(names.iter().map(|name| entry(r, name)).collect());
+        return Value::Array((0..table.rows()).map(row).collect());
     }
     if value.is_unit() {
         return Value::Null;
@@ -165,7 +220,7 @@ fn json(value: &Dynamic) -> serde_json::Value {
     if let Ok(x) = value.as_float() {
         return serde_json::Number::from_f64(x).map_or(Value::Null, Value::Number);
     }
-    Value::String(value.to_string())
+    Value::String(plain(value))
 }
 
 fn folder_of(place: &std::path::Path) -> ScriptResult<()> {
@@ -197,8 +252,15 @@ mod functions {
     /// ```
     #[rhai_fn(name = "table", return_raw)]
     pub fn table_ordered(title: &str, columns: Array, rows: Array) -> ScriptResult<Table> {
-        let names = columns.into_iter().map(|c| c.to_string()).collect();
-        make_table(title, names, &maps(rows)?)
+        let names: Vec<String> = columns.into_iter().map(|c| c.to_string()).collect();
+        let rows = maps(rows)?;
+        let held: Vec<&str> = rows.iter().flat_map(|r| r.keys().map(|k| k.as_str())).collect();
+        if let Some(name) = names.iter().find(|n| !rows.is_empty() && !held.contains(&n.as_str())) {
+            let near = options::nearest(name, &held);
+            let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(fail(format!("no row of the table has a value for column `{name}`{near}")));
+        }
+        make_table(title, names, &rows)
     }
 
     /// Gives the rows of a table as maps.
@@ -232,12 +294,20 @@ mod functions {
     }
 
     /// Gives the names of a table's columns.
+    ///
+    /// ```rhai
+    /// print(table("x", [#{a: 1, b: 2}]).columns());
+    /// ```
     #[rhai_fn(global, pure)]
     pub fn columns(table: &mut Table) -> Array {
         table.column_names().into_iter().map(Dynamic::from).collect()
     }
 
     /// Counts the rows of a table.
+    ///
+    /// ```rhai
+    /// print(table("x", [#{a: 1}, #{a: 2}]).len());
+    /// ```
     #[rhai_fn(global, name = "len", pure)]
     pub fn len(table: &mut Table) -> INT {
         table.rows() as INT
@@ -287,8 +357,8 @@ mod functions {
         Ok(chart.into())
     }
 
-    /// Makes a chart of grouped bars: the groups' names, and a map or an array of `[name, values]`
-    /// pairs with one value a group.
+    /// Makes a chart of grouped bars: the groups' names, and an array of `[name, values]` pairs with
+    /// one value a group.
     ///
     /// ```rhai
     /// show(bar_chart("loss", "nats/token", ["story", "walk"], [["floor", [1.9, 0.8]], ["model", [2.0, 0.9]]]));
@@ -321,6 +391,10 @@ mod functions {
     }
 
     /// Gives a chart as SVG text.
+    ///
+    /// ```rhai
+    /// print(line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4]]}).svg().len());
+    /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn svg(chart: &mut Chart) -> ScriptResult<String> {
         chart.to_svg().map_err(raise)
@@ -359,6 +433,10 @@ mod functions {
     }
 
     /// Writes a value as JSON: `value.save_json(path)`.
+    ///
+    /// ```rhai
+    /// #{loss: 1.25}.save_json("result.json");
+    /// ```
     #[rhai_fn(name = "save_json", return_raw)]
     pub fn save_json_of(
         ctx: NativeCallContext,
@@ -382,9 +460,17 @@ mod functions {
     }
 
     /// Writes a table as CSV: `table.save_csv(path)`.
-    #[rhai_fn(name = "save_csv", return_raw)]
-    pub fn save_csv_of(ctx: NativeCallContext, table: Table, path: &str) -> ScriptResult<String> {
-        save_csv(ctx, path, table)
+    ///
+    /// ```rhai
+    /// table("x", [#{a: 1}]).save_csv("x.csv");
+    /// ```
+    #[rhai_fn(global, name = "save_csv", pure, return_raw)]
+    pub fn save_csv_of(
+        ctx: NativeCallContext,
+        table: &mut Table,
+        path: &str,
+    ) -> ScriptResult<String> {
+        save_csv(ctx, path, table.clone())
     }
 
     /// Writes a table as Parquet. A relative path starts at `--out`. Gives the path.
@@ -401,13 +487,17 @@ mod functions {
     }
 
     /// Writes a table as Parquet: `table.save_parquet(path)`.
-    #[rhai_fn(name = "save_parquet", return_raw)]
+    ///
+    /// ```rhai
+    /// table("x", [#{a: 1}]).save_parquet("x.parquet");
+    /// ```
+    #[rhai_fn(global, name = "save_parquet", pure, return_raw)]
     pub fn save_parquet_of(
         ctx: NativeCallContext,
-        table: Table,
+        table: &mut Table,
         path: &str,
     ) -> ScriptResult<String> {
-        save_parquet(ctx, path, table)
+        save_parquet(ctx, path, table.clone())
     }
 
     /// Gives a table as plain text.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use rhai::{Engine, EvalAltResult, ParseError, Position};
+use rhai::{Engine, EvalAltResult, ParseError, ParseErrorType, Position};
 
-use crate::script::reference;
+use crate::script::reference::{self, script_type};
 
 /// What a person is told about code that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Of code that does not parse.
     pub fn syntax(name: &str, code: &str, error: &ParseError) -> Self {
-        Self::new("SyntaxError", name, code, error.err_type().to_string(), error.position())
+        let message = error.err_type().to_string();
+        let mut diagnostic = Self::new("SyntaxError", name, code, message, error.position());
+        if matches!(error.err_type(), ParseErrorType::MissingToken(token, _) if token == ";") {
+            diagnostic.hint = Some("end the statement before this place with `;`".into());
+        }
+        diagnostic
     }
 
     /// Of code that failed while it ran.
@@ -46,6 +51,10 @@ impl Diagnostic {
             let (message, hint) = missing_function(signature, rhai);
             diagnostic.message = message;
             diagnostic.hint = hint;
+        }
+        if let EvalAltResult::ErrorStackOverflow(_) = inner {
+            diagnostic.message = "the functions call each other too deeply".into();
+            diagnostic.hint = Some("a function that calls itself needs an end".into());
         }
         if let EvalAltResult::ErrorVariableNotFound(variable, _) = inner {
             diagnostic.message = format!("there is no variable `{variable}`");
@@ -85,7 +94,8 @@ impl fmt::Display for Diagnostic {
         if let Some((line, column)) = self.place {
             let gutter = line.to_string().len();
             write!(f, "\n{:gutter$}--> {}, line {line}, column {column}", "", self.name)?;
-            write!(f, "\n{line} | {}", self.source_line)?;
+            // A tab is one column; drawn as one blank it keeps the mark in its place.
+            write!(f, "\n{line} | {}", self.source_line.replace('\t', " "))?;
             write!(f, "\n{:gutter$} | {:>column$}", "", "^")?;
         } else {
             write!(f, "\n --> {}", self.name)?;
@@ -112,29 +122,29 @@ fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position) {
 fn missing_function(signature: &str, rhai: &Engine) -> (String, Option<String>) {
     let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
     let arguments = arguments.trim_end_matches(')');
+    let arguments: Vec<String> =
+        arguments.split(", ").filter(|a| !a.is_empty()).map(script_type).collect();
+    let given = arguments.join(", ");
     let all = reference::functions(rhai);
     let same: Vec<String> =
         all.iter().filter(|f| f.name == name).map(reference::Function::signature).collect();
     if !same.is_empty() {
-        let given = if arguments.is_empty() {
-            "no arguments".to_string()
-        } else {
-            format!("({arguments})")
-        };
+        let given = if given.is_empty() { "no arguments".into() } else { format!("({given})") };
         return (format!("`{name}` does not take {given}"), Some(same.join("  or  ")));
     }
-    let first = arguments.split(',').next().unwrap_or("").trim();
+    let first = arguments.first().map_or("", String::as_str);
     let near =
         |f: &&reference::Function| strsim::damerau_levenshtein(&f.name, name) <= 1 + name.len() / 3;
     let of_type = all.iter().filter(|f| f.method_of() == Some(first)).filter(near);
     let nearest =
         of_type.min_by_key(|f| strsim::damerau_levenshtein(&f.name, name)).or_else(|| {
-            all.iter().filter(near).min_by_key(|f| strsim::damerau_levenshtein(&f.name, name))
+            let plain = all.iter().filter(|f| f.method_of().is_none());
+            plain.filter(near).min_by_key(|f| strsim::damerau_levenshtein(&f.name, name))
         });
     let what = if all.iter().any(|f| f.method_of() == Some(first)) {
         format!("a {first} has no function `{name}`")
     } else {
-        format!("there is no function `{signature}`")
+        format!("there is no function `{name}({given})`")
     };
     (
         what,

@@ -64,11 +64,11 @@ impl Session {
         match result {
             Ok(value) => Outcome::Value(value),
             Err(error) if is_interrupt(&error) => {
-                self.host.progress_done("interrupted");
+                self.host.progress_done("");
                 Outcome::Interrupted
             }
             Err(error) => {
-                self.host.progress_done("failed");
+                self.host.progress_done("");
                 Outcome::Failed(Diagnostic::runtime(name, code, &error, &self.rhai))
             }
         }

@@ -1,7 +1,8 @@
 //! `lookup`: values stored under keys, then asked back.
 //!
-//! "a = 3 k = 7 c = 1 ; k ? 7 a ? 3 ." Two different keys are asked; the answers follow from the
-//! record. Keys come back in later records with other values, so only the last one counts.
+//! "a 3 k 7 c 1 ? k 7 a 3 ." Two different keys are asked; the answers follow from the record. Keys
+//! come back in later records with other values, so only the last one counts. A value stands right
+//! behind its key, so that the skill that `copy` teaches serves here too.
 
 use super::copy::LETTERS;
 use super::draft::{Draft, Expected, ln_arrangements};
@@ -23,12 +24,12 @@ pub(super) fn write(draft: &mut Draft) {
     let keys = draft.different(n, &LETTERS);
     let values: Vec<_> = keys.iter().map(|_| DIGITS[draft.any(DIGITS.len())]).collect();
     for (key, value) in keys.iter().zip(&values) {
-        [*key, "=", *value].into_iter().for_each(|word| draft.say(word));
+        [*key, *value].into_iter().for_each(|word| draft.say(word));
     }
-    draft.say(";");
+    draft.say("?");
     for key in draft.different(ASKED, &keys) {
         let at = keys.iter().position(|k| *k == key).expect("asked keys are keys of the record");
-        [key, "?", values[at]].into_iter().for_each(|word| draft.say(word));
+        [key, values[at]].into_iter().for_each(|word| draft.say(word));
     }
     draft.say(".");
 }
@@ -36,29 +37,30 @@ pub(super) fn write(draft: &mut Draft) {
 /// Gives the expected cost and length of a record, over the numbers of pairs.
 pub(super) fn expected() -> Expected {
     let numbers = (MOST - FEWEST + 1) as f64;
-    let mut total = Expected { nats: numbers.ln(), tokens: (3 * ASKED + 2) as f64 };
+    let mut total = Expected { nats: numbers.ln(), tokens: (2 * ASKED + 2) as f64 };
     for n in FEWEST..=MOST {
         let values = n as f64 * (DIGITS.len() as f64).ln();
         let keys = ln_arrangements(n, LETTERS.len()) + ln_arrangements(ASKED, n);
         total.nats += (keys + values) / numbers;
-        total.tokens += 3.0 * n as f64 / numbers;
+        total.tokens += 2.0 * n as f64 / numbers;
     }
     total
 }
 
 /// Reads one record and its questions: how many words they have and their probability.
 pub(super) fn read(words: &[&str]) -> Option<(usize, f64)> {
-    let middle = words.iter().position(|word| *word == ";")?;
+    let middle = words.iter().position(|word| *word == "?")?;
     let end = words.iter().position(|word| *word == ".")?;
     let (record, questions) = (&words[..middle], words.get(middle + 1..end)?);
-    let n = record.len() / 3;
-    if record.len() % 3 != 0 || !(FEWEST..=MOST).contains(&n) || questions.len() != 3 * ASKED {
+    let n = record.len() / 2;
+    let paired = record.len().is_multiple_of(2) && questions.len() == 2 * ASKED;
+    if !paired || !(FEWEST..=MOST).contains(&n) {
         return None;
     }
     let mut p = 1.0 / (MOST - FEWEST + 1) as f64;
     let mut stored: Vec<(&str, &str)> = Vec::new();
-    for pair in record.chunks(3) {
-        let [key, "=", value] = *pair else {
+    for pair in record.chunks(2) {
+        let [key, value] = *pair else {
             return None;
         };
         let known = LETTERS.contains(&key) && DIGITS.contains(&value);
@@ -68,8 +70,8 @@ pub(super) fn read(words: &[&str]) -> Option<(usize, f64)> {
         p /= ((LETTERS.len() - stored.len()) * DIGITS.len()) as f64;
         stored.push((key, value));
     }
-    for question in questions.chunks(3) {
-        let [key, "?", value] = *question else {
+    for question in questions.chunks(2) {
+        let [key, value] = *question else {
             return None;
         };
         p /= stored.len() as f64;
@@ -82,7 +84,7 @@ pub(super) fn read(words: &[&str]) -> Option<(usize, f64)> {
 
 /// Lists the words.
 pub(super) fn words() -> Vec<&'static str> {
-    LETTERS.into_iter().chain(DIGITS).chain(["=", "?", ";", "."]).collect()
+    LETTERS.into_iter().chain(DIGITS).chain(["?", "."]).collect()
 }
 
 #[cfg(test)]
@@ -92,10 +94,10 @@ mod tests {
     #[test]
     fn only_right_answers_to_two_different_questions_are_legal() {
         let legal = |text: &str| read(&text.split(' ').collect::<Vec<_>>()).is_some();
-        assert!(legal("a = 3 k = 7 c = 1 ; k ? 7 a ? 3 ."));
-        assert!(!legal("a = 3 k = 7 c = 1 ; k ? 3 a ? 3 ."));
-        assert!(!legal("a = 3 k = 7 c = 1 ; k ? 7 k ? 7 ."));
-        assert!(!legal("a = 3 a = 7 c = 1 ; c ? 1 a ? 3 ."));
-        assert!(!legal("a = 3 k = 7 ; k ? 7 ."));
+        assert!(legal("a 3 k 7 c 1 ? k 7 a 3 ."));
+        assert!(!legal("a 3 k 7 c 1 ? k 3 a 3 ."));
+        assert!(!legal("a 3 k 7 c 1 ? k 7 k 7 ."));
+        assert!(!legal("a 3 a 7 c 1 ? c 1 a 3 ."));
+        assert!(!legal("a 3 k 7 ? k 7 ."));
     }
 }

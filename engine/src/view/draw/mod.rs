@@ -3,6 +3,16 @@
 //! A layout places marks on a [`Sheet`] in units of one CSS pixel; `svg.rs` and `png.rs` then draw the
 //! same marks through plotters' backends. Between the two, a sheet is plain data that tests can
 //! measure: no text may leave the card, no label may cover another.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `theme.rs` | colours, sizes, distances |
+//! | `axis.rs` | where a value goes, and which ticks name it |
+//! | `label.rs` | names at the ends of lines, and the legend |
+//! | `path.rs` | lines cut at the edges of the plot, and dashes |
+//! | `font.rs` | the font, and how wide a text is |
+//! | `svg.rs` | a sheet as SVG |
+//! | `png.rs` | a sheet as PNG |
 
 pub(crate) mod axis;
 mod font;
