@@ -24,8 +24,7 @@ const ENGINE: &[&[&str]] = &[
 
 /// The imports of the engine that run upward: the file and the room it reaches. `HOW_IT_WORKS.md`
 /// gives the reason of each.
-const ENGINE_UPWARD: &[(&str, &str)] =
-    &[("gate/fold.rs", "model"), ("model/cut.rs", "error"), ("view/run.rs", "error")];
+const ENGINE_UPWARD: &[(&str, &str)] = &[("view/run.rs", "error")];
 
 /// The floors of the kernel.
 const KERNEL: &[&[&str]] = &[&["files"], &["session"], &["jupyter", "script"], &["cli"]];

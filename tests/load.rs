@@ -9,6 +9,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use llama::{distance, ids, largest, load, ours, random, rows, stories, theirs};
+use woolshed_engine::data::{DomainOptions, demo as corpora};
+use woolshed_engine::judge::model_losses;
 use woolshed_engine::model::checkpoint::LoadOptions;
 use woolshed_engine::model::generate::GenerateOptions;
 use woolshed_engine::model::save::SaveOptions;
@@ -111,4 +113,23 @@ fn the_demo_needs_no_network_and_speaks_its_language() {
     let text = model.generate("7 + 8 =", &options, &Unwatched).expect("a text");
     println!("{text}");
     assert!(text.starts_with("7 + 8 = 1 5"), "the demo knows its sums: {text}");
+}
+
+#[test]
+fn the_demo_is_within_a_tenth_of_a_nat_of_the_floor_in_every_domain() {
+    let model = demo(&LoadOptions::default()).expect("the demo model");
+    let options =
+        DomainOptions { eval_rows: 64, max_tokens: Some(100_000), ..DomainOptions::default() };
+    let domains = corpora::domains(&options, 17, &Unwatched).expect("the demo corpora");
+    let losses = model_losses(&model, &domains, &Unwatched).expect("losses");
+    let mut far = Vec::new();
+    for (domain, loss) in domains.domains.iter().zip(losses) {
+        let floor = domain.floor.expect("a demo domain has its floor");
+        println!("{}: {loss:.3} nats/token, floor {floor:.3}", domain.name);
+        // No model beats the entropy; 8192 tokens, whose losses spread by 1.5, tell it to 0.02.
+        if !(-0.05..=0.1).contains(&(loss - floor)) {
+            far.push(format!("{} {:.3}", domain.name, loss - floor));
+        }
+    }
+    assert!(far.is_empty(), "excess over the floor, nats/token: {}", far.join(", "));
 }

@@ -2,6 +2,7 @@
 //!
 //! Takes about a minute on two cores: the lessons train for real.
 
+#[expect(dead_code, reason = "the kernel's own tests use the rest of it")]
 mod support;
 
 use std::collections::BTreeSet;
@@ -52,10 +53,10 @@ fn kinds(outputs: &[Value]) -> Vec<String> {
 
 /// The numbers of the last table of the last cell that shows one.
 fn final_numbers(outputs: &[Value]) -> Vec<f64> {
-    let tables = outputs
+    let mut tables = outputs
         .iter()
         .filter(|o| o["data"]["text/html"].is_string() || o["data"]["text/html"].is_array());
-    let text = tables.last().map(|o| joined(&o["data"]["text/plain"])).unwrap_or_default();
+    let text = tables.next_back().map(|o| joined(&o["data"]["text/plain"])).unwrap_or_default();
     text.split(|c: char| c.is_whitespace() || c == '│')
         .filter_map(|w| w.replace(',', "").parse().ok())
         .collect()

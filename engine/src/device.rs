@@ -5,6 +5,8 @@
 
 use candle_core::Device;
 
+use crate::names::closest;
+
 /// Gives the device called `name`: `cpu` or `auto`; case and blanks around it do not matter.
 ///
 /// # Errors
@@ -53,8 +55,7 @@ fn nearest(name: &str) -> &'static str {
     if name.starts_with("cuda") {
         return "cuda:0";
     }
-    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    ["cpu", "auto", "cuda:0"].into_iter().min_by_key(distance).unwrap_or("cpu")
+    closest(name, ["cpu", "auto", "cuda:0"]).unwrap_or("cpu")
 }
 
 #[cfg(test)]

@@ -7,9 +7,11 @@
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod files;
 pub mod gate;
 pub mod judge;
 pub mod model;
+pub mod names;
 pub mod ops;
 pub mod progress;
 pub mod rng;

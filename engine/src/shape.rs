@@ -272,6 +272,7 @@ impl TargetShape {
 /// Says which loaders open a checkpoint of this shape.
 fn loaders(shape: &ModelShape) -> Vec<Loader> {
     let square = shape.hidden == shape.heads * shape.head_dim;
+    let whole = shape.hidden.is_multiple_of(shape.heads);
     let needs_head_dim = format!(
         "hidden {} is not heads x head width = {} x {}, so it needs a loader that reads `head_dim`",
         shape.hidden, shape.heads, shape.head_dim
@@ -281,8 +282,15 @@ fn loaders(shape: &ModelShape) -> Vec<Loader> {
         Loader { name: "woolshed", opens: true, why: "reads `head_dim`".into() },
         Loader {
             name: "transformers",
-            opens: true,
-            why: "Llama with `head_dim` in config.json (4.40 or later)".into(),
+            opens: whole,
+            why: if whole {
+                "Llama with `head_dim` in config.json (4.40 or later)".into()
+            } else {
+                format!(
+                    "it wants hidden {} to be a multiple of heads {}",
+                    shape.hidden, shape.heads
+                )
+            },
         },
         Loader {
             name: "candle-transformers",

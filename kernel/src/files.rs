@@ -1,15 +1,21 @@
-//! Files written whole or not at all.
+//! Files a session writes: whole or not at all, in folders made for them, with the path in the error.
 
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use woolshed_engine::files;
 
 /// A write that failed, with the path.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`: {source}", path.display())]
 pub struct WriteError {
-    path: std::path::PathBuf,
+    path: PathBuf,
     source: io::Error,
+}
+
+fn named(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+    let path = path.to_path_buf();
+    move |source| WriteError { path, source }
 }
 
 /// Makes the folder a file will stand in.
@@ -17,27 +23,14 @@ pub struct WriteError {
 /// # Errors
 /// The folder cannot be made.
 pub fn make_parent(path: &Path) -> Result<(), WriteError> {
-    let failed = |source| WriteError { path: path.to_path_buf(), source };
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => {
-            fs::create_dir_all(parent).map_err(failed)
-        }
-        _ => Ok(()),
-    }
+    files::make_parent(path).map_err(named(path))
 }
 
-/// Writes a file by way of a temporary sibling, so that a failure leaves the old one.
+/// Writes a file and makes its folder.
 ///
 /// # Errors
 /// The file or its folder cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-    let failed = |source| WriteError { path: path.to_path_buf(), source };
     make_parent(path)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    fs::write(&temporary, bytes).map_err(failed)?;
-    fs::rename(&temporary, path).map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        failed(source)
-    })
+    files::write_whole(path, |file| file.write_all(bytes)).map_err(named(path))
 }

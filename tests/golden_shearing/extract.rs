@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use serde_json::Value;
-use woolshed_engine::gate::{EvalMode, GateValues, Gates, fold};
+use woolshed_engine::gate::{EvalMode, GateValues, Gates};
 use woolshed_engine::model::Model;
+use woolshed_engine::model::fold::fold;
 use woolshed_engine::shape::ModelShape;
 
 use super::golden::{self, Comparison, Fixture, count, number};

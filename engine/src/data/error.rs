@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::model::ModelError;
+use crate::names::nearest;
 
 /// An error of this area. Each says where, what was found, and one thing to try.
 #[derive(Debug, thiserror::Error)]
@@ -260,13 +261,8 @@ fn nearest_seq_len(tokens: usize) -> String {
 /// Says which of `known` a mistyped `name` probably means, or lists them all.
 pub(crate) fn nearest_name<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.chars().count() / 3);
-    match near {
-        Some((_, k)) => format!("did you mean `{k}`?"),
+    match nearest(name, known.iter().copied()) {
+        Some(k) => format!("did you mean `{k}`?"),
         None => format!("there are {}", known.join(", ")),
     }
 }

@@ -35,6 +35,9 @@ pub enum GateError {
         /// What is gone.
         what: &'static str,
     },
+    /// Of shapes.
+    #[error(transparent)]
+    Shape(#[from] crate::shape::ShapeError),
     /// A tensor operation failed.
     #[error("gates: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::GateError;
+use crate::names::closest;
 use crate::shape::ModelShape;
 
 /// A kind of gate.
@@ -107,10 +108,7 @@ impl FromStr for GateKind {
 
     fn from_str(name: &str) -> Result<Self, GateError> {
         Self::ALL.into_iter().find(|k| k.name() == name).ok_or_else(|| {
-            let nearest = Self::ALL
-                .into_iter()
-                .min_by_key(|k| strsim::damerau_levenshtein(k.name(), name))
-                .map_or("", Self::name);
+            let nearest = closest(name, Self::ALL.map(Self::name)).unwrap_or_default();
             GateError::UnknownKind { name: name.to_string(), nearest }
         })
     }

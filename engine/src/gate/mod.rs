@@ -11,10 +11,8 @@
 //! | `gates.rs` | the gates of one run: values, targets, evaluation |
 //! | `lagrangian.rs` | constraints that pull the gates to the target |
 //! | `random.rs` | a random structure, for comparison |
-//! | `fold.rs` | gates folded into weights, dead parts removed |
 
 mod error;
-mod fold;
 mod gates;
 mod hard_concrete;
 mod kind;
@@ -22,7 +20,6 @@ mod lagrangian;
 mod random;
 
 pub use error::GateError;
-pub use fold::{Cut, fold};
 pub use gates::{EvalMode, GateRow, GateTensors, GateValues, Gates, Table};
 pub use hard_concrete::HardConcrete;
 pub use kind::GateKind;

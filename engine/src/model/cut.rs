@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::fold::fold;
 use super::{LayerWeights, LlamaConfig, Model, Weights};
-use crate::gate::{GateError, GateValues, fold};
-use crate::shape::{ModelShape, TargetShape};
+use crate::gate::{GateError, GateValues};
+use crate::shape::TargetShape;
 
 impl Model {
     /// Folds gate values into the weights and removes what is 0; logits stay those of the gated
@@ -23,7 +24,7 @@ impl Model {
     ///
     /// # Errors
     /// An illegal target; candle's.
-    pub fn random_cut(&self, target: &TargetShape, seed: u64) -> crate::Result<Self> {
+    pub fn random_cut(&self, target: &TargetShape, seed: u64) -> Result<Self, GateError> {
         let source = self.shape();
         let values = GateValues::random(&source, &target.resolve(&source)?, seed);
         let mut cut = self.cut(&values)?;
@@ -31,24 +32,6 @@ impl Model {
         cut.provenance.push(("random.parent".into(), self.name.clone()));
         cut.provenance.push(("random.seed".into(), seed.to_string()));
         Ok(cut)
-    }
-
-    /// Gives the dimensions, or the first layer that differs from the others.
-    ///
-    /// # Errors
-    /// The number of a layer that is narrower than the widest or lacks a part.
-    pub fn uniform_shape(&self) -> Result<ModelShape, usize> {
-        let shape = self.shape();
-        let like = |layer: &LayerWeights| {
-            let (q, k, up) = widths(layer);
-            q == shape.heads * shape.head_dim
-                && k == shape.kv_heads * shape.head_dim
-                && up == shape.intermediate
-        };
-        match self.weights.layers.iter().position(|layer| !like(layer)) {
-            None => Ok(shape),
-            Some(layer) => Err(layer),
-        }
     }
 }
 

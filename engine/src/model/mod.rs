@@ -15,6 +15,7 @@
 //! | `frequencies.rs` | rotary frequencies and their scaling |
 //! | `cache.rs` | token by token, with keys and values kept |
 //! | `generate.rs` | sampling text |
+//! | `fold.rs` | gates folded into weights, dead parts removed |
 //! | `cut.rs` | a smaller model from gate values |
 
 mod cache;
@@ -23,6 +24,7 @@ pub mod config;
 mod cut;
 mod demo;
 mod error;
+pub mod fold;
 pub mod forward;
 mod frequencies;
 pub mod generate;

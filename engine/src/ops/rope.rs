@@ -1,6 +1,6 @@
-//! Rotary position tables, with Llama 3's scaling of long wavelengths.
+//! Rotary position tables, from the inverse frequencies f of half a head (`model/frequencies.rs`).
 //!
-//! Half-split convention: dimension i turns with dimension i + E/2, by the angle t / theta^(2i/E).
+//! Half-split convention: dimension i turns with dimension i + E/2, by the angle t f_i.
 
 use std::sync::{Arc, OnceLock};
 

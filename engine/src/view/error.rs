@@ -97,4 +97,7 @@ pub enum ViewError {
         /// What the backend says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Of the run that is shown.
+    #[error(transparent)]
+    Run(#[from] crate::run::RunError),
 }

@@ -58,7 +58,7 @@ pub fn mixture_table(run: &Run) -> Result<Table, ViewError> {
 ///
 /// # Errors
 /// A kind that the run does not have.
-pub fn gates_table(run: &Run, kind: GateKind) -> crate::Result<Table> {
+pub fn gates_table(run: &Run, kind: GateKind) -> Result<Table, ViewError> {
     let rows = run.gates()?.list(kind).map_err(RunError::from)?;
     let columns = vec![
         ("layer", Column::counts(rows.iter().map(|r| r.row))),
@@ -68,7 +68,7 @@ pub fn gates_table(run: &Run, kind: GateKind) -> crate::Result<Table> {
         ("value", Column::floats(rows.iter().map(|r| r.value))),
         ("cut", Column::Flag(rows.iter().map(|r| r.value == 0.0).collect())),
     ];
-    Ok(Table::new(format!("{kind} gates after step {}", run.status().step), columns)?)
+    Table::new(format!("{kind} gates after step {}", run.status().step), columns)
 }
 
 /// Expected sparsity of each gate kind over the steps, its target dashed in the same colour.
@@ -146,7 +146,7 @@ pub fn mixture_chart(run: &Run) -> Chart {
 ///
 /// # Errors
 /// A kind that the run does not have.
-pub fn gate_chart(run: &Run, kind: GateKind) -> crate::Result<Chart> {
+pub fn gate_chart(run: &Run, kind: GateKind) -> Result<Chart, ViewError> {
     let gates = run.gates()?;
     let table = gates.table(kind).map_err(RunError::from)?;
     let values =

@@ -12,6 +12,7 @@ use polars::prelude::{AnyValue, DataFrame};
 
 use super::error::ViewError;
 use super::format;
+use crate::names::nearest;
 
 /// The values of one column of a new table.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,7 +201,7 @@ impl Table {
     pub fn value(&self, row: usize, column: &str) -> Result<Cell, ViewError> {
         let Some(index) = self.frame.get_column_index(column) else {
             let names = self.column_names();
-            let hint = nearest(column, &names)
+            let hint = nearest(column, names.iter().map(String::as_str))
                 .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
             return Err(ViewError::NoColumn {
                 column: column.to_string(),
@@ -221,16 +222,6 @@ impl Table {
             Some(Err(_)) | None => Cell::Null,
         }
     }
-}
-
-/// Gives the name closest to `wanted`, if any is close.
-fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
-    names
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.as_str())
 }
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
 //! A table as files: CSV, Parquet and JSON, with every digit.
-//!
-//! A file appears whole or not at all: it is written beside its place and moved there when it is
-//! complete, so that an interrupt never leaves half a table.
+//! Each appears whole or not at all.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use polars::prelude::ParquetWriter;
 use serde_json::{Map, Value};
 
 use super::error::ViewError;
 use super::table::{Cell, Table};
+use crate::files::write_whole;
 
 impl Table {
     /// Writes the table as CSV with a line of names; an empty cell is empty, NaN is `NaN`.
@@ -21,7 +18,7 @@ impl Table {
     /// The file cannot be written; the error names it.
     pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
         let path = path.as_ref();
-        whole_file(path, |file| {
+        write_whole(path, |file| {
             let mut csv = csv::Writer::from_writer(file);
             csv.write_record(self.column_names()).map_err(io::Error::other)?;
             for row in 0..self.rows() {
@@ -40,7 +37,7 @@ impl Table {
     pub fn write_parquet(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
         let path = path.as_ref();
         let mut refused = None;
-        let written = whole_file(path, |file| {
+        let written = write_whole(path, |file| {
             let mut frame = self.frame().clone();
             match ParquetWriter::new(file).finish(&mut frame) {
                 Ok(_) => Ok(()),
@@ -65,7 +62,7 @@ impl Table {
     pub fn write_json(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
         let path = path.as_ref();
         let names = self.column_names();
-        whole_file(path, |file| {
+        write_whole(path, |file| {
             file.write_all(b"[")?;
             for row in 0..self.rows() {
                 let pairs = names.iter().enumerate().map(|(c, name)| {
@@ -97,37 +94,6 @@ fn exact(cell: &Cell) -> String {
         Cell::Flag(b) => b.to_string(),
         Cell::Null => String::new(),
     }
-}
-
-/// Fills a file beside `path`, then moves it to `path`.
-fn whole_file(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let beside = sibling(path)?;
-    let filled = File::create(&beside).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        fill(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()
-    });
-    let moved = filled.and_then(|()| fs::rename(&beside, path));
-    if moved.is_err() {
-        // The first error is the one to tell; a file that was never made cannot be removed either.
-        let _ = fs::remove_file(&beside);
-    }
-    moved
-}
-
-/// `folder/loss.csv` is written as `folder/.loss.csv.1234.part` first; 1234 is the process.
-fn sibling(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file name")
-    })?;
-    let mut part = OsString::from(".");
-    part.push(name);
-    part.push(format!(".{}.part", std::process::id()));
-    Ok(path.with_file_name(part))
 }
 
 #[cfg(test)]

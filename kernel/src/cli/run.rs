@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use woolshed_engine::names::nearest;
+
 use super::terminal::Terminal;
 use super::{INTERRUPTED, OUT, SCRIPT_ERROR, USAGE, complain};
 use crate::script;
@@ -36,7 +38,10 @@ pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
     }
     match session.run(&file.display().to_string(), &code) {
         Outcome::Value(value) => {
-            for (name, near) in host.unused_params() {
+            let asked = host.asked_params();
+            let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+            for name in host.unused_params() {
+                let near = nearest(&name, asked.iter().copied());
                 let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                 eprintln!("warning: the script has no parameter `{name}`{hint}");
             }

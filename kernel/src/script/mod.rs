@@ -32,7 +32,6 @@ use woolshed_engine as engine;
 
 use crate::session::Host;
 
-pub(crate) use options::nearest;
 pub use tables::display;
 
 /// What a script function gives: a value, or an error that stops the script.

@@ -3,6 +3,8 @@
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use super::reference::script_type;
+use woolshed_engine::names::nearest;
+
 use super::{ScriptResult, fail};
 
 /// The options of one call.
@@ -134,15 +136,9 @@ pub(crate) fn whole(v: &Dynamic) -> Option<INT> {
     })
 }
 
-/// The known name that a mistyped one probably means.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |k: &str| strsim::damerau_levenshtein(k, name);
-    let near = known.iter().copied().min_by_key(|k| distance(k))?;
-    (distance(near) <= 1 + name.chars().count() / 3).then_some(near)
-}
-
 /// Says that a key is unknown, and which known one is nearest.
 fn unknown(of: &str, key: &str, known: &[&str]) -> String {
-    let hint = nearest(key, known).map_or(String::new(), |k| format!("; did you mean `{k}`?"));
+    let hint = nearest(key, known.iter().copied())
+        .map_or(String::new(), |k| format!("; did you mean `{k}`?"));
     format!("unknown option `{key}` of {of}{hint} (known: {})", known.join(", "))
 }

@@ -1,6 +1,7 @@
 //! Help and the reference page, made from the doc comments of the script functions.
 
 use rhai::Engine;
+use woolshed_engine::names::nearest;
 
 use crate::session::Display;
 
@@ -149,8 +150,8 @@ pub fn help(rhai: &Engine, name: &str) -> Result<Display, String> {
     let all = functions(rhai);
     let found: Vec<&Function> = all.iter().filter(|f| f.name == name).collect();
     if found.is_empty() {
-        let nearest = all.iter().min_by_key(|f| strsim::damerau_levenshtein(&f.name, name));
-        let hint = nearest.map_or(String::new(), |f| format!("; did you mean `{}`?", f.name));
+        let near = nearest(name, all.iter().map(|f| f.name.as_str()));
+        let hint = near.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
         return Err(format!("there is no function `{name}`{hint} (help() lists them all)"));
     }
     let markdown: Vec<String> =
@@ -191,7 +192,7 @@ pub fn page(rhai: &Engine) -> String {
     };
     part("Functions", None);
     for handle in HANDLES {
-        part(&format!("Methods of a {handle}"), Some(handle));
+        part(&format!("Methods of `{handle}`"), Some(handle));
     }
     page
 }

@@ -219,7 +219,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{hidden: 64}), domains, #{steps: 100, batch: 4});
     /// run.step(2);
     /// print(run.status().step);
@@ -239,7 +239,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let run = recover(model, load_domains("demo", #{seq_len: 64, max_tokens: 20000}));
+    /// let run = recover(model, load_domains("demo", #{seq_len: 64, max_tokens: 4000}));
     /// ```
     #[rhai_fn(name = "recover", return_raw)]
     pub fn recover(
@@ -255,7 +255,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = recover(model, domains, #{steps: 10, batch: 2, lr: 0.0005});
     /// run.step(1);
     /// ```
@@ -274,7 +274,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{layers: 3}), domains, #{batch: 2});
     /// print(run.step(3).step);
     /// ```
@@ -303,7 +303,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{layers: 3}), domains);
     /// print(run.status().sparsity.layer.target);
     /// ```
@@ -316,7 +316,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
     /// run.step(2);
     /// show(run.history());
@@ -330,7 +330,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
     /// run.step(2);
     /// show(run.mixture());
@@ -345,7 +345,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
     /// run.step(2);
     /// show(run.gates("head"));
@@ -359,7 +359,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
     /// run.step(2);
     /// show(run.sparsity_chart());
@@ -373,7 +373,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
     /// run.step(2);
     /// show(run.loss_chart());
@@ -387,7 +387,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
     /// run.step(2);
     /// show(run.mixture_chart());
@@ -401,7 +401,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
     /// run.step(2);
     /// show(run.gate_chart("head"));
@@ -415,7 +415,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
     /// run.step(2);
     /// print(run.losses().story);
@@ -435,7 +435,7 @@ mod functions {
     ///
     /// ```rhai
     /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = prune(model, target_shape(#{layers: 3}), domains, #{batch: 2});
     /// run.step(2);
     /// print(run.extract().shape().layers);

@@ -3,12 +3,13 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use woolshed_engine::model::Model;
+use woolshed_engine::names::nearest;
 use woolshed_engine::view::{BarChart, Cell, Chart, Column, LineChart, Series, Table};
 
 use super::domains::DomainsHandle;
 use super::runs::RunHandle;
 use super::shapes::TargetHandle;
-use super::{ScriptResult, domains, fail, host, models, options, raise, runs, shapes};
+use super::{ScriptResult, domains, fail, host, models, raise, runs, shapes};
 use crate::session::Display;
 
 pub(super) fn register(rhai: &mut Engine) {
@@ -256,7 +257,7 @@ mod functions {
         let rows = maps(rows)?;
         let held: Vec<&str> = rows.iter().flat_map(|r| r.keys().map(|k| k.as_str())).collect();
         if let Some(name) = names.iter().find(|n| !rows.is_empty() && !held.contains(&n.as_str())) {
-            let near = options::nearest(name, &held);
+            let near = nearest(name, held.iter().copied());
             let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             return Err(fail(format!("no row of the table has a value for column `{name}`{near}")));
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rhai::{Engine, EvalAltResult, ParseError, ParseErrorType, Position};
+use woolshed_engine::names::nearest;
 
 use crate::script::reference::{self, script_type};
 
@@ -133,21 +134,16 @@ fn missing_function(signature: &str, rhai: &Engine) -> (String, Option<String>) 
         return (format!("`{name}` does not take {given}"), Some(same.join("  or  ")));
     }
     let first = arguments.first().map_or("", String::as_str);
-    let near =
-        |f: &&reference::Function| strsim::damerau_levenshtein(&f.name, name) <= 1 + name.len() / 3;
-    let of_type = all.iter().filter(|f| f.method_of() == Some(first)).filter(near);
-    let nearest =
-        of_type.min_by_key(|f| strsim::damerau_levenshtein(&f.name, name)).or_else(|| {
-            let plain = all.iter().filter(|f| f.method_of().is_none());
-            plain.filter(near).min_by_key(|f| strsim::damerau_levenshtein(&f.name, name))
-        });
+    let find = |of: Option<&str>| {
+        let fits = || all.iter().filter(move |f| f.method_of() == of);
+        let near = nearest(name, fits().map(|f| f.name.as_str()))?;
+        fits().find(|f| f.name == near)
+    };
+    let near = find(Some(first)).or_else(|| find(None));
     let what = if all.iter().any(|f| f.method_of() == Some(first)) {
         format!("a {first} has no function `{name}`")
     } else {
         format!("there is no function `{name}({given})`")
     };
-    (
-        what,
-        Some(nearest.map_or("help() lists the functions".into(), reference::Function::signature)),
-    )
+    (what, Some(near.map_or("help() lists the functions".into(), reference::Function::signature)))
 }

@@ -9,7 +9,6 @@ use woolshed_engine::model::Model;
 use woolshed_engine::progress::{Progress, Watch};
 
 use super::Output;
-use crate::script::nearest;
 
 /// What a session is started with.
 #[derive(Clone, Debug, Default)]
@@ -86,12 +85,15 @@ impl Host {
         self.0.options.params.get(name).cloned()
     }
 
-    /// Parameters that were given and that no script asked for, each with the nearest one it did.
-    pub fn unused_params(&self) -> Vec<(String, Option<String>)> {
-        let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let known: Vec<&str> = asked.iter().map(String::as_str).collect();
-        let unused = self.0.options.params.keys().filter(|name| !asked.contains(name));
-        unused.map(|name| (name.clone(), nearest(name, &known).map(String::from))).collect()
+    /// Parameters that a script asked for.
+    pub fn asked_params(&self) -> Vec<String> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Parameters that were given and that no script asked for.
+    pub fn unused_params(&self) -> Vec<String> {
+        let asked = self.asked_params();
+        self.0.options.params.keys().filter(|name| !asked.contains(name)).cloned().collect()
     }
 
     /// The folder displays are written to, if there is one.

@@ -18,8 +18,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{GateError, GateKind, GateValues};
-use crate::model::{AttentionWeights, LayerWeights, MlpWeights, Weights};
+use super::{AttentionWeights, LayerWeights, MlpWeights, Weights};
+use crate::gate::{GateError, GateKind, GateValues};
 use crate::shape::ModelShape;
 
 /// A cut model: its weights and what of the source they keep.

@@ -1,0 +1,24 @@
+//! A person runs scripts: what they get, what they are told when something is wrong, and what stays
+//! on the disk.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
+//! | `errors.rs` | where an error is, and what to try |
+//! | `results.rs` | parameters, seeds, values, files and charts |
+//! | `process.rs` | exit codes, interrupts, the time `--help` takes |
+//! | `reference.rs` | the reference page and its examples |
+
+#[path = "support/command.rs"]
+mod command;
+
+#[path = "scripts/bad_input.rs"]
+mod bad_input;
+#[path = "scripts/errors.rs"]
+mod errors;
+#[path = "scripts/process.rs"]
+mod process;
+#[path = "scripts/reference.rs"]
+mod reference;
+#[path = "scripts/results.rs"]
+mod results;
