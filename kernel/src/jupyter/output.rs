@@ -24,24 +24,27 @@ pub struct CellOutput {
     /// The request asked for no output at all.
     silent: bool,
     panel: Mutex<Option<Panel>>,
+    /// A display that work left empty and the next may use.
+    vacant: Mutex<Option<String>>,
 }
 
 impl CellOutput {
     /// The output of the cell that `parent` asks for; a `silent` cell says nothing.
     pub fn new(outbox: Arc<Outbox>, parent: Parent, silent: bool) -> Self {
-        Self { outbox, parent, silent, panel: Mutex::new(None) }
+        Self { outbox, parent, silent, panel: Mutex::new(None), vacant: Mutex::new(None) }
     }
 
     /// Ends a panel that is still drawn when the cell is over: a failed or stopped work never says
     /// that it is done.
     pub fn finish(&self) {
-        if let Some(panel) = self.panel().take() {
+        if let Some(panel) = self.panel().take().filter(|panel| panel.shown) {
             self.update(&panel.id, json!({"text/plain": panel.stopped()}));
         }
     }
 
     fn text(&self, stream: Stream, text: &str) {
         if !self.silent {
+            self.vacant().take();
             self.outbox.wait_for_room();
             self.outbox.text(&self.parent, stream, text);
         }
@@ -55,6 +58,10 @@ impl CellOutput {
     fn update(&self, id: &str, data: Value) {
         let content = json!({"data": data, "metadata": {}, "transient": {"display_id": id}});
         self.outbox.broadcast(&self.parent, "update_display_data", content);
+    }
+
+    fn vacant(&self) -> MutexGuard<'_, Option<String>> {
+        self.vacant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere leaves the panel whole: every change is one assignment.
@@ -74,6 +81,7 @@ impl Output for CellOutput {
 
     fn display(&self, display: &Display) {
         if !self.silent {
+            self.vacant().take();
             self.outbox.wait_for_room();
             self.show(mime_bundle(display), json!({}));
         }
@@ -85,26 +93,36 @@ impl Output for CellOutput {
         }
         let now = Instant::now();
         let mut panel = self.panel();
-        match panel.as_mut() {
-            None => {
-                let new = Panel::new(Uuid::new_v4().to_string(), progress, now);
-                self.show(new.bundle(now), json!({"display_id": new.id}));
-                *panel = Some(new);
-            }
-            Some(shown) => {
-                if shown.take(progress, now) {
-                    self.update(&shown.id, shown.bundle(now));
-                }
-            }
+        let shown = panel.get_or_insert_with(|| {
+            let vacant = self.vacant().take();
+            let there = vacant.is_some();
+            let id = vacant.unwrap_or_else(|| Uuid::new_v4().to_string());
+            let mut panel = Panel::new(id, progress, now);
+            panel.shown = there;
+            panel
+        });
+        if !shown.take(progress, now) {
+            return;
         }
+        if shown.shown {
+            self.update(&shown.id, shown.bundle(now));
+        } else {
+            self.show(shown.bundle(now), json!({"display_id": shown.id}));
+        }
+        shown.shown = true;
     }
 
     fn progress_done(&self, summary: &str) {
         if self.silent {
             return;
         }
-        match self.panel().take() {
-            Some(panel) => self.update(&panel.id, json!({"text/plain": summary})),
+        match self.panel().take().filter(|panel| panel.shown) {
+            Some(panel) => {
+                self.update(&panel.id, json!({"text/plain": summary}));
+                if summary.is_empty() {
+                    *self.vacant() = Some(panel.id);
+                }
+            }
             None if summary.is_empty() => {}
             None => self.show(json!({"text/plain": summary}), json!({})),
         }
@@ -188,6 +206,9 @@ mod tests {
                 for done in 0..9 {
                     output.progress(&step(done));
                 }
+                // Longer than the panel waits before it is worth a line.
+                std::thread::sleep(std::time::Duration::from_millis(450));
+                output.progress(&step(9));
                 output.progress_done("pruned in 9 steps");
             },
             false,
@@ -202,8 +223,39 @@ mod tests {
 
     #[test]
     fn a_panel_without_its_end_says_where_the_work_stopped() {
-        let said = said(|output| output.progress(&step(3)), false);
+        let said = said(
+            |output| {
+                output.progress(&step(2));
+                std::thread::sleep(std::time::Duration::from_millis(450));
+                output.progress(&step(3));
+            },
+            false,
+        );
         assert_eq!(said[1].1["data"]["text/plain"], "prune: stopped at 3/9 steps");
+    }
+
+    #[test]
+    fn short_work_without_a_summary_leaves_no_trace_and_a_blank_line_is_used_again() {
+        let quick = said(
+            |output| {
+                output.progress(&step(1));
+                output.progress_done("");
+            },
+            false,
+        );
+        assert!(quick.is_empty());
+        let twice = said(
+            |output| {
+                for _ in 0..2 {
+                    output.progress(&step(1));
+                    std::thread::sleep(std::time::Duration::from_millis(450));
+                    output.progress(&step(2));
+                    output.progress_done("");
+                }
+            },
+            false,
+        );
+        assert_eq!(twice.iter().filter(|(kind, _)| kind == "display_data").count(), 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The progress line of a cell that works for long.
 //!
-//! One line with a bar, drawn at once and then at most five times a second. When the work is over it
-//! turns into one short line of text, so a saved notebook keeps the result and no bar.
+//! One line with a bar, drawn once the work has taken 0.4 s and then at most five times a second. When
+//! the work is over it turns into one short line of text, so a saved notebook keeps the result and no
+//! bar; short work that has nothing to say leaves no trace.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use woolshed_engine::progress::Progress;
 
 /// The least time between two drawings.
 const PACE: Duration = Duration::from_millis(200);
+
+/// How long work goes on before it is worth a line.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// What is known of the work that is shown.
 #[derive(Debug)]
@@ -21,12 +25,15 @@ pub struct Panel {
     began: Instant,
     done_then: u64,
     drawn: Instant,
+    /// Whether the display is there.
+    pub shown: bool,
 }
 
 impl Panel {
     /// A panel for work that reports for the first time.
     pub fn new(id: String, progress: &Progress, now: Instant) -> Self {
-        Self { id, last: progress.clone(), began: now, done_then: progress.done, drawn: now }
+        let (last, done_then) = (progress.clone(), progress.done);
+        Self { id, last, began: now, done_then, drawn: now, shown: false }
     }
 
     /// Takes a report. True when it is time to draw.
@@ -36,7 +43,8 @@ impl Panel {
             self.done_then = progress.done;
         }
         self.last.clone_from(progress);
-        let due = now.duration_since(self.drawn) >= PACE;
+        let wait = if self.shown { PACE } else { PATIENCE };
+        let due = now.duration_since(self.drawn) >= wait;
         if due {
             self.drawn = now;
         }
@@ -130,10 +138,19 @@ mod tests {
     fn a_panel_is_drawn_at_most_five_times_a_second() {
         let start = Instant::now();
         let mut panel = Panel::new("id".to_owned(), &at(0), start);
+        panel.shown = true;
         let drawn = (1..=2000)
             .filter(|ms| panel.take(&at(ms / 5), start + Duration::from_millis(*ms)))
             .count();
         assert_eq!(drawn, 10, "2 s at 5 a second");
+    }
+
+    #[test]
+    fn short_work_is_not_drawn() {
+        let start = Instant::now();
+        let mut panel = Panel::new("id".to_owned(), &at(0), start);
+        assert!(!panel.take(&at(1), start + Duration::from_millis(399)));
+        assert!(panel.take(&at(2), start + Duration::from_millis(400)));
     }
 
     #[test]
