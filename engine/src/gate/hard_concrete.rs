@@ -1,9 +1,11 @@
 //! The hard-concrete distribution: a stretched, clamped sigmoid of noise.
 //!
-//!     u ~ U(eps, 1-eps)
-//!     s = sigmoid((ln u - ln(1-u) + a) / beta)            a = log-alpha
-//!     z = clamp(s (zeta - gamma) + gamma, 0, 1)
-//!     P(z = 0) = sigmoid(beta ln(-gamma/zeta) - a)
+//! ```text
+//! u ~ U(eps, 1-eps)
+//! s = sigmoid((ln u - ln(1-u) + a) / beta)            a = log-alpha
+//! z = clamp(s (zeta - gamma) + gamma, 0, 1)
+//! P(z = 0) = sigmoid(beta ln(-gamma/zeta) - a)
+//! ```
 //!
 //! A clamped z is exactly 0 or 1 and passes no gradient.
 //! Source: Louizos, Welling & Kingma, "Learning sparse neural networks through L0 regularization";

@@ -1,8 +1,10 @@
 //! Constraints that pull expected sparsity to the target.
 //!
-//!     s   = 1 - mean P(z != 0)                               a number a row
-//!     t_k = t min(1, k / W)                                  the target at step k
-//!     Lag = sum over kinds, mean over rows, of  l1 (s - t_k) + l2 (s - t_k)^2
+//! ```text
+//! s   = 1 - mean P(z != 0)                               a number a row
+//! t_k = t min(1, k / W)                                  the target at step k
+//! Lag = sum over kinds, mean over rows, of  l1 (s - t_k) + l2 (s - t_k)^2
+//! ```
 //!
 //! The multipliers l1, l2 of a kind serve all its rows and climb by gradient ascent. In the global
 //! mode one pair acts on the overall sparsity 1 - N / N0 of the prunable parameters instead.
@@ -179,7 +181,9 @@ impl Open {
 
 /// The expected number of prunable parameters,
 ///
-///     N = sum p_hidden [ E (2G + 2) sum_l p_attention[l] sum_j p_head[l,j] + 3 sum_l p_mlp[l] sum_i p_int[l,i] ]
+/// ```text
+/// N = sum p_hidden [ E (2G + 2) sum_l p_attention[l] sum_j p_head[l,j] + 3 sum_l p_mlp[l] sum_i p_int[l,i] ]
+/// ```
 ///
 /// with G query heads a group, and its derivative by every log-alpha.
 struct PrunableSize {

@@ -1,9 +1,11 @@
 //! Logits of a Llama, with or without gates.
 //!
-//!     x = E[ids] (z_hidden)
-//!     each layer:  x += o( z_head * attention(rms(x)) ) * z_attention * z_hidden
-//!                  x += down( silu(gate b) * (up b) * z_intermediate ) * z_mlp * z_hidden,  b = rms(x)
-//!     logits = head( rms(x) )
+//! ```text
+//! x = E[ids] (z_hidden)
+//! each layer:  x += o( z_head * attention(rms(x)) ) * z_attention * z_hidden
+//!              x += down( silu(gate b) * (up b) * z_intermediate ) * z_mlp * z_hidden,  b = rms(x)
+//! logits = head( rms(x) )
+//! ```
 //!
 //! The norms run over the live hidden dimensions (see `ops/norm.rs`). Widths come from the tensors,
 //! so layers may differ and may lack a part.

@@ -1,7 +1,9 @@
 //! AdamW in place, with moments that can be saved.
 //!
-//!     m <- b1 m + (1-b1) g        v <- b2 v + (1-b2) g²
-//!     w <- w (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+//! ```text
+//! m <- b1 m + (1-b1) g        v <- b2 v + (1-b2) g²
+//! w <- w (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+//! ```
 //!
 //! Source: Loshchilov & Hutter, "Decoupled weight decay regularization".
 

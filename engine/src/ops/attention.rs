@@ -1,6 +1,8 @@
 //! Causal attention with rotary positions, for H query heads that share K key/value heads.
 //!
-//!     c_j = softmax(rope(q_j) rope(k_g)ᵀ / sqrt(E) + causal) v_g,   g = j / (H/K)
+//! ```text
+//! c_j = softmax(rope(q_j) rope(k_g)ᵀ / sqrt(E) + causal) v_g,   g = j / (H/K)
+//! ```
 //!
 //! One task takes one (sequence, key/value head) pair with all its query heads, so gradients of k
 //! and v are summed inside the task and no two tasks write the same place. The T x T scores live in

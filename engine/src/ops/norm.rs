@@ -1,8 +1,10 @@
 //! RMSNorm under a hidden gate z.
 //!
-//!     K   = { i : z_i != 0 }
-//!     r   = 1 / sqrt(mean_{i in K} x_i^2 + eps)
-//!     y_i = w_i x_i r z_i
+//! ```text
+//! K   = { i : z_i != 0 }
+//! r   = 1 / sqrt(mean_{i in K} x_i^2 + eps)
+//! y_i = w_i x_i r z_i
+//! ```
 //!
 //! The mean runs over the kept dimensions alone, so a network with hard-zero gates equals its
 //! physically smaller counterpart. No gradient runs through the choice of K.

@@ -1,7 +1,9 @@
 //! Gates on columns.
 //!
-//!     scale_columns: y[n, g*W + i] = x[n, g*W + i] * z[g]        W columns share a gate
-//!     gated_sum:     y[n, d]       = x[n, d] + o[n, d] * f[d]    residual sum
+//! ```text
+//! scale_columns: y[n, g*W + i] = x[n, g*W + i] * z[g]        W columns share a gate
+//! gated_sum:     y[n, d]       = x[n, d] + o[n, d] * f[d]    residual sum
+//! ```
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;

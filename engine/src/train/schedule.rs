@@ -1,7 +1,9 @@
 //! The factor on every learning rate: linear warm-up, then a cosine to a floor.
 //!
-//!     k < W:  k / W                                   (the very first step has rate 0)
-//!     else:   f + (1 - f)/2 (1 + cos(pi (k - W) / (T - W)))
+//! ```text
+//! k < W:  k / W                                   (the very first step has rate 0)
+//! else:   f + (1 - f)/2 (1 + cos(pi (k - W) / (T - W)))
+//! ```
 //!
 //! Source: Sheared LLaMA's public code, f = 0.1.
 

@@ -1,8 +1,10 @@
 //! One training step.
 //!
-//!     clamp log-alphas -> sample gates -> forward -> constraints at step k -> backward
-//!     -> one global-norm clip over weights, log-alphas and multipliers
-//!     -> Adam: weights (lr), log-alphas (gate lr), multipliers (climbing), all times the schedule
+//! ```text
+//! clamp log-alphas -> sample gates -> forward -> constraints at step k -> backward
+//! -> one global-norm clip over weights, log-alphas and multipliers
+//! -> Adam: weights (lr), log-alphas (gate lr), multipliers (climbing), all times the schedule
+//! ```
 //!
 //! A step without gates is a step of continued pre-training: the same without the gate parts.
 
