@@ -10,7 +10,7 @@ use crate::judge;
 use crate::model::{LlamaConfig, Model};
 use crate::progress::{Progress, Watch};
 use crate::shape::{ModelShape, TargetShape};
-use crate::train::{Shear, ShearRates, Trainer, TrainerConfig};
+use crate::train::{Shear, ShearRates, StepOutcome, Trainer, TrainerConfig};
 
 /// A model in training.
 #[derive(Debug)]
@@ -217,8 +217,8 @@ impl Run {
         let before = self.loader.state();
         let batch = self.loader.next_batch(&self.mixture.weights, self.options.batch)?;
         let figures = match self.trainer.step(self.step, &batch.ids, None)? {
-            Ok(figures) => figures,
-            Err(loss) => {
+            StepOutcome::Taken(figures) => figures,
+            StepOutcome::NotFinite(loss) => {
                 self.loader.restore(before)?;
                 return Err(RunError::Diverged { step: self.step, loss, lr: self.options.lr });
             }
@@ -226,13 +226,8 @@ impl Run {
         self.step += 1;
         self.steps.push(StepRecord {
             step: self.step,
-            loss: figures.loss,
-            lagrangian: figures.lagrangian,
-            expected: figures.expected,
-            target: figures.target,
-            overall: figures.overall,
-            grad_norm: figures.grad_norm,
             lr: self.options.lr * figures.factor,
+            figures,
             tokens: self.step * self.tokens_per_step(),
         });
         Ok(())
@@ -275,13 +270,15 @@ impl Run {
         let (what, mut note) =
             (if self.trainer.shear.is_some() { "prune" } else { "recover" }, String::new());
         if let Some(last) = self.steps.last() {
-            note = format!("loss {:.3}", last.loss);
-            if let (Some(shear), Some(target)) = (&self.trainer.shear, &last.target) {
-                for ((kind, s), t) in shear.gates.kinds().iter().zip(&last.expected).zip(target) {
+            note = format!("loss {:.3}", last.figures.loss);
+            if let (Some(shear), Some(target)) = (&self.trainer.shear, &last.figures.target) {
+                for ((kind, s), t) in
+                    shear.gates.kinds().iter().zip(&last.figures.expected).zip(target)
+                {
                     note.push_str(&format!(" · {kind} {s:.2}/{t:.2}"));
                 }
             } else if self.trainer.shear.is_some() {
-                note.push_str(&format!(" · sparsity {:.2}", last.overall));
+                note.push_str(&format!(" · sparsity {:.2}", last.figures.overall));
             }
         }
         let taken = self.step - first;
@@ -314,8 +311,8 @@ impl Run {
         }
         RunStatus {
             step: self.step,
-            loss: last.map(|r| r.loss),
-            lagrangian: last.map_or(0.0, |r| r.lagrangian),
+            loss: last.map(|r| r.figures.loss),
+            lagrangian: last.map_or(0.0, |r| r.figures.lagrangian),
             tokens: self.step * self.tokens_per_step(),
             sparsity,
             overall,

@@ -15,7 +15,7 @@ mod step;
 pub use adam::{AdamConfig, HostAdam, WeightAdam};
 pub use schedule::Schedule;
 pub use shear::{Shear, ShearRates};
-pub use step::{StepFigures, Trainer, TrainerConfig};
+pub use step::{StepFigures, StepOutcome, Trainer, TrainerConfig};
 
 /// The factor that brings a gradient of norm `norm` to at most `limit`: min(1, limit / (norm + 1e-6)).
 pub fn clip_factor(norm: f64, limit: f64) -> f64 {

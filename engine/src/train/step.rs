@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
 
 use super::shear::{ShearGrads, value_grads};
 use super::{AdamConfig, Schedule, Shear, WeightAdam, clip_factor};
@@ -44,8 +45,17 @@ pub struct Trainer {
     pub shear: Option<Shear>,
 }
 
-/// What one step measured.
+/// How a step ended.
 #[derive(Clone, Debug, PartialEq)]
+pub enum StepOutcome {
+    /// It was taken.
+    Taken(StepFigures),
+    /// Its loss or gradient norm is this, no number; nothing has changed.
+    NotFinite(f64),
+}
+
+/// What one step measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFigures {
     /// Cross-entropy of the batch, nats/token.
     pub loss: f64,
@@ -108,7 +118,7 @@ impl Trainer {
     }
 
     /// Takes step `k` (0-based) on `ids`, rows of T tokens. `noise` replaces the gate noise that the
-    /// seed gives. Returns none, with nothing changed, when the loss is no number.
+    /// seed gives. A loss or gradient that is no number changes nothing.
     ///
     /// # Errors
     /// An id beyond the vocabulary; candle's.
@@ -117,7 +127,7 @@ impl Trainer {
         k: u64,
         ids: &[u32],
         noise: Option<&[Vec<f64>]>,
-    ) -> Result<Result<StepFigures, f64>, ModelError> {
+    ) -> Result<StepOutcome, ModelError> {
         let tokens = self.config.tokens;
         let factor = self.config.schedule.factor(k);
         let mut sampled = None;
@@ -145,7 +155,7 @@ impl Trainer {
         let loss_tensor = ops::cross_entropy(&logits, &next_tokens(ids, tokens))?;
         let loss = loss_tensor.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if !loss.is_finite() {
-            return Ok(Err(loss));
+            return Ok(StepOutcome::NotFinite(loss));
         }
         let mut store = loss_tensor.backward()?;
         let gate_grads: Option<ShearGrads> = match &sampled {
@@ -166,7 +176,7 @@ impl Trainer {
         }
         let grad_norm = squares.sqrt();
         if !grad_norm.is_finite() {
-            return Ok(Err(grad_norm));
+            return Ok(StepOutcome::NotFinite(grad_norm));
         }
         let scale = clip_factor(grad_norm, self.config.clip);
         self.adam.update(&weights, &grads, self.config.lr * factor, scale)?;
@@ -174,7 +184,7 @@ impl Trainer {
             shear.update(grads, factor, scale);
         }
         let constraint = sampled.map(|(_, _, constraint)| constraint);
-        Ok(Ok(match constraint {
+        Ok(StepOutcome::Taken(match constraint {
             Some(c) => StepFigures {
                 loss,
                 lagrangian: c.value,

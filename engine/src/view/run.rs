@@ -13,20 +13,20 @@ pub fn history_table(run: &Run) -> Result<Table, ViewError> {
     let floats = |f: &dyn Fn(usize) -> f64| Column::floats((0..steps.len()).map(f));
     let mut columns = vec![
         ("step".to_string(), Column::counts(steps.iter().map(|s| s.step as usize))),
-        ("loss".to_string(), floats(&|i| steps[i].loss)),
+        ("loss".to_string(), floats(&|i| steps[i].figures.loss)),
     ];
     if let Ok(gates) = run.gates() {
-        columns.push(("lagrangian".into(), floats(&|i| steps[i].lagrangian)));
-        columns.push(("sparsity".into(), floats(&|i| steps[i].overall)));
+        columns.push(("lagrangian".into(), floats(&|i| steps[i].figures.lagrangian)));
+        columns.push(("sparsity".into(), floats(&|i| steps[i].figures.overall)));
         for (k, kind) in gates.kinds().into_iter().enumerate() {
-            columns.push((format!("{kind} expected"), floats(&|i| steps[i].expected[k])));
+            columns.push((format!("{kind} expected"), floats(&|i| steps[i].figures.expected[k])));
             if run.target().is_some() {
-                let target = |i: usize| steps[i].target.as_ref().map_or(f64::NAN, |t| t[k]);
+                let target = |i: usize| steps[i].figures.target.as_ref().map_or(f64::NAN, |t| t[k]);
                 columns.push((format!("{kind} target"), floats(&target)));
             }
         }
     }
-    columns.push(("grad norm".into(), floats(&|i| steps[i].grad_norm)));
+    columns.push(("grad norm".into(), floats(&|i| steps[i].figures.grad_norm)));
     columns.push(("lr".into(), floats(&|i| steps[i].lr)));
     columns.push(("tokens".into(), Column::counts(steps.iter().map(|s| s.tokens as usize))));
     Table::new("history", columns)
@@ -82,16 +82,17 @@ pub fn sparsity_chart(run: &Run) -> Chart {
     };
     let kinds = run.gates().map(|g| g.kinds()).unwrap_or_default();
     for (k, kind) in kinds.iter().enumerate() {
-        let expected = steps.iter().map(|s| (s.step as f64, s.expected[k])).collect();
+        let expected = steps.iter().map(|s| (s.step as f64, s.figures.expected[k])).collect();
         chart.series.push(Series::new(kind.name(), expected).in_color(k));
         if run.target().is_some() {
-            let target = |s: &crate::run::StepRecord| Some((s.step as f64, s.target.as_ref()?[k]));
+            let target =
+                |s: &crate::run::StepRecord| Some((s.step as f64, s.figures.target.as_ref()?[k]));
             let points = steps.iter().filter_map(target).collect();
             chart.series.push(Series::new(format!("{kind} target"), points).dashed().in_color(k));
         }
     }
     if !kinds.is_empty() && run.target().is_none() {
-        let overall = steps.iter().map(|s| (s.step as f64, s.overall)).collect();
+        let overall = steps.iter().map(|s| (s.step as f64, s.figures.overall)).collect();
         chart.series.push(Series::new("prunable parameters", overall).in_color(kinds.len()));
     }
     chart.into()
@@ -103,7 +104,7 @@ pub fn loss_chart(run: &Run) -> Chart {
     let mut series = vec![
         Series::new(
             "training batch",
-            run.steps().iter().map(|s| (s.step as f64, s.loss)).collect(),
+            run.steps().iter().map(|s| (s.step as f64, s.figures.loss)).collect(),
         )
         .in_color(0),
     ];
