@@ -28,7 +28,7 @@ const ENGINE: &[&[&str]] = &[
 const ENGINE_UPWARD: &[(&str, &str)] = &[];
 
 /// The floors of the kernel.
-const KERNEL: &[&[&str]] = &[&["files"], &["session"], &["jupyter", "script"], &["cli"]];
+const KERNEL: &[&[&str]] = &[&["files", "streams"], &["session"], &["jupyter", "script"], &["cli"]];
 
 /// The imports of the kernel that run upward.
 const KERNEL_UPWARD: &[(&str, &str)] = &[

@@ -5,6 +5,7 @@ mod files;
 mod jupyter;
 mod script;
 mod session;
+mod streams;
 
 /// Keeps its pages: a training step allocates the same sizes again and again.
 #[global_allocator]

@@ -95,3 +95,18 @@ fn ctrl_c_stops_a_loop_that_calls_nothing() {
     ended.with(130, &["interrupted; what was written before stays"]);
     assert!(took < Duration::from_secs(2), "it took {took:?}");
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_woolshed"))
+        .arg("reference")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // The page is longer than a pipe holds, and nobody reads it.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.is_empty(), "{:?}: {said}", ended.status);
+}

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use super::install;
+use crate::streams::say;
 
 fn line(what: &str, found: impl std::fmt::Display) {
-    println!("{what:<14} {found}");
+    say!("{what:<14} {found}");
 }
 
 /// Says what was found, a line each.

@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::jupyter;
 use crate::script;
 use crate::session::{Cells, HostOptions, Session};
+use crate::streams::{self, say, tell};
 
 /// Exit codes: 0 is success.
 const SCRIPT_ERROR: u8 = 1;
@@ -109,8 +110,8 @@ pub fn main() -> ExitCode {
         Command::Doctor => doctor::doctor(),
         Command::Install { user, prefix } => match install::install(prefix.as_deref(), user) {
             Ok(folder) => {
-                println!("installed the kernel `{}` in {}", install::NAME, folder.display());
-                println!(
+                say!("installed the kernel `{}` in {}", install::NAME, folder.display());
+                say!(
                     "start it with: jupyter lab   (or: jupyter console --kernel {})",
                     install::NAME
                 );
@@ -127,13 +128,13 @@ pub fn main() -> ExitCode {
         }
         Command::Reference => {
             let session = Session::new(HostOptions::default(), Arc::new(terminal::Silent));
-            print!("{}", script::reference::page(session.rhai()));
+            streams::out(format_args!("{}", script::reference::page(session.rhai())));
             ExitCode::SUCCESS
         }
     }
 }
 
 fn complain(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("error: {error}");
+    tell!("error: {error}");
     ExitCode::from(SCRIPT_ERROR)
 }

@@ -16,6 +16,7 @@ use super::{OUT, SCRIPT_ERROR, complain};
 use crate::jupyter::Completeness;
 use crate::script;
 use crate::session::{HostOptions, Outcome, Output, Session};
+use crate::streams::{say, tell};
 
 /// What the line editor asks of the session.
 struct Assist(Session);
@@ -63,7 +64,7 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
     let host = session.host().clone();
     let stop = host.clone();
     if let Err(error) = ctrlc::set_handler(move || stop.stop()) {
-        eprintln!("warning: Ctrl-C will end the program at once: {error}");
+        tell!("warning: Ctrl-C will end the program at once: {error}");
     }
     let mut editor = match Editor::<Assist, FileHistory>::new() {
         Ok(editor) => editor,
@@ -76,7 +77,7 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
         // A first start has no history.
         let _ = editor.load_history(history);
     }
-    println!(
+    say!(
         "woolshed {} - help() lists the functions, Tab completes, Ctrl-D ends",
         env!("CARGO_PKG_VERSION")
     );
@@ -87,7 +88,7 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {error}");
+                tell!("error: {error}");
                 break ExitCode::from(SCRIPT_ERROR);
             }
         };
@@ -103,10 +104,10 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
             Outcome::Value(value) if value.is_unit() => {}
             Outcome::Value(value) => match script::display(&value) {
                 Ok(display) => terminal.display(&display),
-                Err(error) => eprintln!("error: {error}"),
+                Err(error) => tell!("error: {error}"),
             },
-            Outcome::Failed(diagnostic) => eprintln!("{diagnostic}"),
-            Outcome::Interrupted => eprintln!("stopped; variables and runs keep their state"),
+            Outcome::Failed(diagnostic) => tell!("{diagnostic}"),
+            Outcome::Interrupted => tell!("stopped; variables and runs keep their state"),
         }
     };
     if let Some(history) = &history

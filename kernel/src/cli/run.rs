@@ -10,13 +10,14 @@ use super::terminal::Terminal;
 use super::{INTERRUPTED, OUT, SCRIPT_ERROR, USAGE, complain};
 use crate::script;
 use crate::session::{HostOptions, Outcome, Output, Session};
+use crate::streams::tell;
 
 /// Runs a script and gives the process its exit code.
 pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
     let code = match std::fs::read_to_string(file) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: cannot read the script `{}`: {error}", file.display());
+            tell!("error: cannot read the script `{}`: {error}", file.display());
             return ExitCode::from(USAGE);
         }
     };
@@ -30,11 +31,11 @@ pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
             // The second Ctrl-C ends a native call that does not stop.
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nstopping at the next step boundary; Ctrl-C again to end at once");
+        tell!("\nstopping at the next step boundary; Ctrl-C again to end at once");
         stop.stop();
     });
     if let Err(error) = handler {
-        eprintln!("warning: Ctrl-C will end the program at once: {error}");
+        tell!("warning: Ctrl-C will end the program at once: {error}");
     }
     match session.run(&file.display().to_string(), &code) {
         Outcome::Value(value) => {
@@ -43,7 +44,7 @@ pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
             for name in host.unused_params() {
                 let near = nearest(&name, asked.iter().copied());
                 let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                eprintln!("warning: the script has no parameter `{name}`{hint}");
+                tell!("warning: the script has no parameter `{name}`{hint}");
             }
             if value.is_unit() {
                 return ExitCode::SUCCESS;
@@ -57,11 +58,11 @@ pub fn run(file: &Path, mut options: HostOptions) -> ExitCode {
             }
         }
         Outcome::Failed(diagnostic) => {
-            eprintln!("{diagnostic}");
+            tell!("{diagnostic}");
             ExitCode::from(SCRIPT_ERROR)
         }
         Outcome::Interrupted => {
-            eprintln!("interrupted; what was written before stays");
+            tell!("interrupted; what was written before stays");
             ExitCode::from(INTERRUPTED)
         }
     }

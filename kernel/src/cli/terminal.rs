@@ -1,7 +1,7 @@
 //! A session's output on a terminal: streams as they are, tables as text, charts as files, one live
 //! line of progress.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use woolshed_engine::progress::Progress;
 
 use crate::files;
 use crate::session::{Display, Output};
+use crate::streams::{self, tell};
 
 /// Where no terminal shows the live line, a line is printed this often.
 const QUIET_INTERVAL: Duration = Duration::from_secs(10);
@@ -68,15 +69,11 @@ impl Terminal {
 
 impl Output for Terminal {
     fn stdout(&self, text: &str) {
-        self.aside(|| {
-            let mut out = std::io::stdout().lock();
-            // A closed pipe ends nobody's run.
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        });
+        self.aside(|| streams::out(format_args!("{text}")));
     }
 
     fn stderr(&self, text: &str) {
-        self.aside(|| eprint!("{text}"));
+        self.aside(|| streams::err(format_args!("{text}")));
     }
 
     fn display(&self, display: &Display) {
@@ -96,9 +93,12 @@ impl Output for Terminal {
             if said.elapsed() >= QUIET_INTERVAL {
                 *said = Instant::now();
                 let total = progress.total.map_or(String::new(), |t| format!("/{t}"));
-                eprintln!(
+                tell!(
                     "{} {}{total} {} {}",
-                    progress.what, progress.done, progress.unit, progress.note
+                    progress.what,
+                    progress.done,
+                    progress.unit,
+                    progress.note
                 );
             }
             return;
@@ -129,7 +129,7 @@ impl Output for Terminal {
             bar.finish_and_clear();
         }
         if !summary.is_empty() {
-            eprintln!("{summary}");
+            tell!("{summary}");
         }
     }
 }

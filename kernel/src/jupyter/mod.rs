@@ -42,6 +42,7 @@ use std::sync::Arc;
 pub use server::serve;
 
 use crate::session::{Display, Output};
+use crate::streams::tell;
 
 /// Called from another thread to stop the cell that runs: again and again, every 20 ms, until the cell
 /// has ended. It has to be quick; setting a flag that the runner polls is right.
@@ -153,5 +154,5 @@ pub struct LanguageInfo {
 ///
 /// Only for what no user waits for: a dropped message, an unknown type, a front end that is gone.
 fn log(line: std::fmt::Arguments<'_>) {
-    eprintln!("woolshed kernel: {line}");
+    tell!("woolshed kernel: {line}");
 }

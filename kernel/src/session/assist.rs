@@ -1,6 +1,6 @@
 //! Completion, help at the cursor, and whether code is complete.
 
-use rhai::ParseErrorType;
+use rhai::{LexError, ParseErrorType, Position};
 
 use super::{Display, Session};
 use crate::jupyter::{Candidate, Completeness, Completion};
@@ -26,24 +26,30 @@ fn at_cursor(code: &str, cursor: usize) -> AtCursor {
     AtCursor { word, object, start }
 }
 
+/// Whether a place lies behind the last character of the code.
+fn past_end(code: &str, place: Position) -> bool {
+    let code = code.trim_end();
+    let (lines, last) = (code.lines().count(), code.lines().next_back().unwrap_or_default());
+    match (place.line(), place.position()) {
+        (Some(line), Some(column)) => {
+            line > lines || (line == lines && column > last.chars().count())
+        }
+        _ => true,
+    }
+}
+
 impl Session {
     /// Whether code can run as it stands or waits for more lines.
     pub fn completeness(&self, code: &str) -> Completeness {
         let Err(error) = self.rhai().compile(code) else { return Completeness::Complete };
         let open = match error.err_type() {
             ParseErrorType::UnexpectedEOF => true,
-            ParseErrorType::MissingToken(_, _) | ParseErrorType::BadInput(_) => {
-                // The parser ran out of text: everything up to its place is the whole code.
-                let at_end = error.position().is_none()
-                    || error.position().line().is_some_and(|l| l >= code.lines().count());
-                let text = error.to_string();
-                at_end
-                    && (text.contains("to terminate")
-                        || text.contains("end of")
-                        || text.contains("not terminated")
-                        || text.contains("close"))
+            // A text between backticks may go on; one between quotes ends with its line.
+            ParseErrorType::BadInput(LexError::UnterminatedString) => {
+                !code.matches('`').count().is_multiple_of(2)
             }
-            _ => false,
+            // The parser ran out of code: what it still wants may stand on the next line.
+            _ => past_end(code, error.position()),
         };
         if open {
             Completeness::Incomplete { indent: "    ".into() }
@@ -115,3 +121,47 @@ const KEYWORDS: [&str; 21] = [
     "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue",
     "return", "throw", "try", "catch", "fn", "switch", "true", "false", "print",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use woolshed_engine::progress::Progress;
+
+    use super::*;
+    use crate::session::{HostOptions, Output};
+
+    struct Quiet;
+
+    impl Output for Quiet {
+        fn stdout(&self, _: &str) {}
+        fn stderr(&self, _: &str) {}
+        fn display(&self, _: &Display) {}
+        fn progress(&self, _: &Progress) {}
+        fn progress_done(&self, _: &str) {}
+    }
+
+    #[test]
+    fn code_that_stops_too_early_waits_for_more_and_wrong_code_does_not() {
+        let session = Session::new(HostOptions::default(), Arc::new(Quiet));
+        for code in ["1 + 1", "let x = 3;", "fn f() { 1 }", "// a remark"] {
+            assert_eq!(session.completeness(code), Completeness::Complete, "{code}");
+        }
+        let open = [
+            "fn f() {",
+            "let x = [1,",
+            "f(1,",
+            "#{a: 1,",
+            "1 +",
+            "if true {\n  1\n",
+            "let t = `a\n",
+        ];
+        for code in open {
+            let said = session.completeness(code);
+            assert!(matches!(said, Completeness::Incomplete { .. }), "{code}: {said:?}");
+        }
+        for code in ["let = 3;", "let x = ;", "let t = \"a", "1 + ) 2\n3"] {
+            assert_eq!(session.completeness(code), Completeness::Invalid, "{code}");
+        }
+    }
+}
