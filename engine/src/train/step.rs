@@ -104,11 +104,6 @@ impl Trainer {
         &self.model
     }
 
-    /// Its settings.
-    pub fn config(&self) -> &TrainerConfig {
-        &self.config
-    }
-
     /// Copies the weights as they are now.
     ///
     /// # Errors
