@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use woolshed_engine::gate::{EvalMode, GateError, GateKind, Gates, HardConcrete};
 use woolshed_engine::model::forward::Forward;
 use woolshed_engine::model::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, Weights,
+    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelOrigin, Weights,
 };
 use woolshed_engine::rng::Stream;
 use woolshed_engine::shape::ModelShape;
@@ -141,7 +141,14 @@ fn model(case: &Case) -> Model {
         dtype: "float32".into(),
     };
     let weights = Arc::new(weights);
-    Model { name: "random".into(), config, weights, tokenizer: None, provenance: Vec::new() }
+    Model {
+        name: "random".into(),
+        config,
+        weights,
+        tokenizer: None,
+        provenance: Vec::new(),
+        origin: ModelOrigin::Unknown,
+    }
 }
 
 fn in_type(model: &Model, dtype: DType) -> Model {

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::DataError;
 use super::error::nearest_name;
 use super::pack::Rows;
+use super::{DataError, DataOrigin};
 
 /// Longest row, tokens: no Llama takes more.
 const MAX_SEQ_LEN: usize = 1 << 20;
@@ -93,6 +93,8 @@ pub struct Domains {
     pub domains: Vec<Domain>,
     /// SHA-256 of names and rows, in hex: two runs with one hash saw the same data.
     pub hash: String,
+    /// How they were made.
+    pub origin: DataOrigin,
 }
 
 /// The figures of one domain, as a table row.
@@ -116,7 +118,7 @@ pub struct DomainSummary {
 
 impl Domains {
     /// Puts domains together and hashes them.
-    pub(crate) fn new(seq_len: usize, domains: Vec<Domain>) -> Self {
+    pub(crate) fn new(seq_len: usize, domains: Vec<Domain>, origin: DataOrigin) -> Self {
         let mut hash = Sha256::new();
         hash.update((seq_len as u64).to_le_bytes());
         for domain in &domains {
@@ -131,7 +133,7 @@ impl Domains {
             }
         }
         let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { seq_len, domains, hash }
+        Self { seq_len, domains, hash, origin }
     }
 
     /// Lists the names in order.
@@ -193,7 +195,8 @@ pub(crate) mod tests {
             bytes: 0,
             files: vec![],
         };
-        Domains::new(2, rows.iter().enumerate().map(domain).collect())
+        let domains = rows.iter().enumerate().map(domain).collect();
+        Domains::new(2, domains, DataOrigin::Unknown)
     }
 
     #[test]
@@ -204,7 +207,7 @@ pub(crate) mod tests {
         assert_ne!(base.hash, numbered(&[4, 3]).hash);
         let mut domains = base.domains.clone();
         domains[1].name = "oak".into();
-        assert_ne!(base.hash, Domains::new(2, domains).hash);
+        assert_ne!(base.hash, Domains::new(2, domains, DataOrigin::Unknown).hash);
     }
 
     #[test]

@@ -202,6 +202,11 @@ pub enum DataError {
         /// Hash of the domains at hand.
         now: String,
     },
+    /// The domains were put together by a program.
+    #[error(
+        "these domains were put together by a program and cannot be made again from their origin: give them as option `domains`"
+    )]
+    UnknownOrigin,
     /// A saved loader state does not fit its own data.
     #[error(
         "the saved loader state says row {next} of domain `{domain}`, which has {rows} training rows: the state is damaged, use an earlier one"

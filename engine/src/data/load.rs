@@ -10,10 +10,10 @@
 
 use std::path::Path;
 
-use super::DataError;
 use super::domains::{Domain, DomainOptions, Domains};
 use super::pack::{Packer, Special};
 use super::read::{self, Document, Documents};
+use super::{DataError, DataOrigin};
 use crate::model::{ModelError, Tokenizer};
 use crate::progress::{Progress, Watch};
 
@@ -61,7 +61,9 @@ fn load(
     for (name, folder) in read::domain_folders(dir)? {
         domains.push(load_domain(&name, &folder, encode, special, options, watch)?);
     }
-    Ok(Domains::new(options.seq_len, domains))
+    let path = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    let origin = DataOrigin::Folder { path, options: options.clone() };
+    Ok(Domains::new(options.seq_len, domains, origin))
 }
 
 fn load_domain(

@@ -8,6 +8,7 @@
 //! | `domains.rs` | the named domains of a run |
 //! | `load.rs` | domains from a folder, tokenised in parallel |
 //! | `texts.rs` | domains from texts in memory |
+//! | `origin.rs` | how domains were made |
 //! | `loader.rs` | batches drawn by mixture weights, with a small resumable state |
 //! | `mixture.rs` | domain weights that follow the losses |
 //! | `scaling.rs` | reference losses from three known models |
@@ -22,6 +23,7 @@ mod golden;
 mod load;
 mod loader;
 mod mixture;
+mod origin;
 mod pack;
 mod read;
 pub mod scaling;
@@ -31,5 +33,6 @@ pub use domains::{Domain, DomainOptions, DomainSummary, Domains};
 pub use error::DataError;
 pub use loader::{Batch, Cursor, Loader, LoaderState};
 pub use mixture::{Mixture, MixtureRule};
+pub use origin::DataOrigin;
 pub use pack::{Rows, Special};
 pub use scaling::PowerLaw;

@@ -2,7 +2,7 @@
 
 use super::domains::{Domain, DomainOptions, Domains};
 use super::pack::{Packer, Special};
-use super::{DataError, Rows};
+use super::{DataError, DataOrigin, Rows};
 use crate::model::Tokenizer;
 
 impl Domains {
@@ -37,6 +37,7 @@ impl Domains {
                 files: Vec::new(),
             });
         }
-        Ok(Self::new(options.seq_len, domains))
+        let origin = DataOrigin::Texts { texts: texts.to_vec(), options: options.clone() };
+        Ok(Self::new(options.seq_len, domains, origin))
     }
 }

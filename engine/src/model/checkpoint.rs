@@ -21,7 +21,8 @@ pub(super) use self::archive::weight_map;
 use self::archive::{Archive, Shard, map_file};
 pub(super) use self::promise::promises;
 use super::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, Tokenizer, Weights,
+    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, ModelOrigin,
+    Tokenizer, Weights,
 };
 use crate::progress::{Progress, Unwatched, Watch};
 
@@ -71,7 +72,8 @@ pub fn load_folder(
     let full = dir.canonicalize().map_err(ModelError::io("read", dir))?;
     let name =
         full.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
-    load_named(dir, &name, &name, options, watch)
+    let model = load_named(dir, &name, &name, options, watch)?;
+    Ok(Model { origin: ModelOrigin::Folder { path: full }, ..model })
 }
 
 /// Loads a folder under a given name; `source` is what provenance says of where it came from.
@@ -205,6 +207,7 @@ fn assemble(
         weights: Arc::new(weights),
         tokenizer: tokenizer.map(Arc::new),
         provenance,
+        origin: ModelOrigin::Unknown,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fold::fold;
-use super::{LayerWeights, LlamaConfig, Model, Weights};
+use super::{LayerWeights, LlamaConfig, Model, ModelOrigin, Weights};
 use crate::gate::{GateError, GateValues};
 use crate::shape::TargetShape;
 
@@ -31,6 +31,8 @@ impl Model {
         cut.name = format!("{}-random", self.name);
         cut.provenance.push(("random.parent".into(), self.name.clone()));
         cut.provenance.push(("random.seed".into(), seed.to_string()));
+        let of = Box::new(self.origin.clone());
+        cut.origin = ModelOrigin::RandomCut { of, target: *target, seed };
         Ok(cut)
     }
 }

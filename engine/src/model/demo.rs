@@ -1,7 +1,7 @@
 //! The demo model: a small Llama trained by `scripts/make-demo.rhai`, carried inside the program.
 
 use super::checkpoint::{LoadOptions, load_bytes};
-use super::{Model, ModelError};
+use super::{Model, ModelError, ModelOrigin};
 
 const CONFIG: &[u8] = include_bytes!("../../demo/config.json");
 const WEIGHTS: &[u8] = include_bytes!("../../demo/model.safetensors");
@@ -12,5 +12,6 @@ const TOKENIZER: &[u8] = include_bytes!("../../demo/tokenizer.json");
 /// # Errors
 /// candle's, if the device has no room.
 pub fn demo(options: &LoadOptions) -> Result<Model, ModelError> {
-    load_bytes("demo", CONFIG, WEIGHTS, TOKENIZER, options)
+    let model = load_bytes("demo", CONFIG, WEIGHTS, TOKENIZER, options)?;
+    Ok(Model { origin: ModelOrigin::Demo, ..model })
 }

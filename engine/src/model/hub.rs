@@ -19,7 +19,7 @@ use self::options::{is_hub_id, is_plain};
 use super::checkpoint::{
     CONFIG, INDEX, LoadOptions, SINGLE, TOKENIZER, load_folder, load_named, weight_map,
 };
-use super::{Model, ModelError};
+use super::{Model, ModelError, ModelOrigin};
 use crate::progress::Watch;
 
 /// Loads the model that `spec` names: an existing folder, else a hub id `org/name`. A leading `~/`
@@ -90,8 +90,10 @@ pub fn load_hub(
         snapshot.file(TOKENIZER, watch)?;
     }
     let dir = config.parent().unwrap_or(Path::new("."));
-    let source = format!("{id}@{}", snapshot.commit.as_deref().unwrap_or(&options.revision));
-    load_named(dir, id, &source, load, watch)
+    let commit = snapshot.commit.as_deref().unwrap_or(&options.revision);
+    let model = load_named(dir, id, &format!("{id}@{commit}"), load, watch)?;
+    let origin = ModelOrigin::Hub { id: id.to_string(), commit: commit.to_string() };
+    Ok(Model { origin, ..model })
 }
 
 /// The files of one commit of a repository, in the cache or fetched into it.

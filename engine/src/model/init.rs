@@ -8,7 +8,8 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, Tokenizer, Weights,
+    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, ModelOrigin,
+    Tokenizer, Weights,
 };
 use crate::rng::Stream;
 
@@ -30,6 +31,7 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        let origin = ModelOrigin::Random { config: config.to_json(), seed };
         let mut number = 0;
         let mut normal =
             |rows: usize, columns: usize, deviation: f64| -> candle_core::Result<Tensor> {
@@ -69,6 +71,7 @@ impl Model {
             weights: Arc::new(weights),
             tokenizer,
             provenance: vec![("random.init_seed".into(), seed.to_string())],
+            origin,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `error.rs` | what can go wrong, with file, field and one thing to try |
 //! | `config.rs` | `config.json`: read, checked, written |
+//! | `origin.rs` | how a model was made |
 //! | `weights.rs` | the tensors and their checkpoint names |
 //! | `checkpoint.rs` | a model from a folder of safetensors |
 //! | `demo.rs` | the model inside the program |
@@ -30,6 +31,7 @@ mod frequencies;
 pub mod generate;
 pub mod hub;
 mod init;
+mod origin;
 pub mod save;
 pub mod tokenizer;
 pub mod weights;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 pub use config::{LlamaConfig, RopeScaling};
 pub use demo::demo;
 pub use error::ModelError;
+pub use origin::ModelOrigin;
 pub use tokenizer::Tokenizer;
 pub use weights::{AttentionWeights, LayerWeights, MlpWeights, Weights};
 
@@ -57,6 +60,8 @@ pub struct Model {
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// Where it came from, as pairs that end up in exported metadata.
     pub provenance: Vec<(String, String)>,
+    /// How it was made.
+    pub origin: ModelOrigin,
 }
 
 impl Model {

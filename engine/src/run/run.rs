@@ -357,6 +357,7 @@ impl Run {
             weights: Arc::new(weights),
             tokenizer: self.source.tokenizer.clone(),
             provenance,
+            origin: crate::model::ModelOrigin::Unknown,
         }
     }
 

@@ -39,9 +39,9 @@ use std::path::Path;
 pub use draft::{Document, Expected};
 pub use words::{special, tokenizer_json, vocabulary_words};
 
-use super::DataError;
 use super::domains::{Domain, DomainOptions, Domains};
 use super::pack::Packer;
+use super::{DataError, DataOrigin};
 use crate::progress::{Progress, Watch};
 use crate::rng::Stream;
 use draft::Draft;
@@ -199,7 +199,8 @@ pub fn domains(
             files: Vec::new(),
         });
     }
-    Ok(Domains::new(options.seq_len, domains))
+    let origin = DataOrigin::Demo { options: options.clone(), seed };
+    Ok(Domains::new(options.seq_len, domains, origin))
 }
 
 /// Writes the documents of [`domains`] as text, `<dir>/<domain>/<domain>.jsonl`, and the floors in

@@ -84,6 +84,7 @@ pub(crate) fn model(tied: bool) -> Model {
         weights: Arc::new(weights),
         tokenizer: Some(Arc::new(tokenizer)),
         provenance: vec![("source".to_string(), "tiny".to_string())],
+        origin: crate::model::ModelOrigin::Unknown,
     }
 }
 
