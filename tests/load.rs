@@ -9,12 +9,13 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use llama::{distance, ids, largest, load, ours, random, rows, stories, theirs};
+use serde_json::Value;
 use woolshed_engine::data::{DomainOptions, demo as corpora};
 use woolshed_engine::judge::model_losses;
 use woolshed_engine::model::checkpoint::LoadOptions;
 use woolshed_engine::model::generate::GenerateOptions;
 use woolshed_engine::model::save::SaveOptions;
-use woolshed_engine::model::{LlamaConfig, Model, RopeScaling, demo};
+use woolshed_engine::model::{Family, LlamaConfig, Model, RopeScaling, demo};
 use woolshed_engine::progress::Unwatched;
 
 /// Logits are of size 10, five layers of f32 sums in another order move them by some units of 1e-6.
@@ -63,6 +64,8 @@ fn stories260k_has_the_logits_of_an_independent_llama() {
 /// kept below 32, divided above 128.
 fn stretched() -> Model {
     let config = LlamaConfig {
+        family: Family::Llama,
+        attention_bias: false,
         vocab: 101,
         hidden: 64,
         intermediate: 96,
@@ -104,6 +107,93 @@ fn an_untied_model_with_stretched_positions_has_the_logits_of_an_independent_lla
     plain.config.rope_scaling = None;
     let without = distance(&ours(&plain, &ids), &independent);
     assert!(without > 100.0 * gap, "the stretching moves the logits by {without:e} only");
+}
+
+/// A tiny model made by Hugging Face transformers; `golden/families/README.md` tells how.
+struct Golden {
+    json: Value,
+}
+
+const FAMILIES: [&str; 6] =
+    ["llama_biases", "mistral", "qwen2", "qwen2_wide", "qwen3", "qwen3_biases"];
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/families");
+        let bytes = std::fs::read(folder.join(format!("{name}.json"))).expect("a fixture");
+        Self { json: serde_json::from_slice(&bytes).expect("JSON") }
+    }
+
+    /// The model as transformers would save it: its `config.json`, tensors by the rule.
+    fn load(&self) -> Model {
+        let mut tensors = HashMap::new();
+        for (n, (name, dims)) in
+            self.json["tensors"].as_object().expect("tensors").iter().enumerate()
+        {
+            let dims: Vec<usize> = serde_json::from_value(dims.clone()).expect("dimensions");
+            let (base, spread) = match name {
+                _ if name.contains("norm") => (1.0, 0.3),
+                _ if name.contains("embed") => (0.0, 1.0),
+                _ => (0.0, 0.3),
+            };
+            let wave = |i: usize| (0.37 * ((i + 1) * (i + 1)) as f64 + n as f64).sin();
+            let numbers: Vec<f32> =
+                (0..dims.iter().product()).map(|i| (base + spread * wave(i)) as f32).collect();
+            tensors.insert(name, Tensor::from_vec(numbers, dims, &Device::Cpu).expect("a tensor"));
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("model.safetensors");
+        candle_core::safetensors::save(&tensors, file).expect("weights");
+        let config = self.json["config"].to_string();
+        std::fs::write(dir.path().join("config.json"), config).expect("a configuration");
+        load(dir.path())
+    }
+
+    fn ids(&self) -> Vec<u32> {
+        serde_json::from_value(self.json["ids"].clone()).expect("ids")
+    }
+
+    fn logits(&self) -> Vec<Vec<f32>> {
+        serde_json::from_value(self.json["logits"].clone()).expect("logits")
+    }
+}
+
+#[test]
+fn every_family_has_the_logits_of_hugging_face() {
+    for name in FAMILIES {
+        let golden = Golden::open(name);
+        let model = golden.load();
+        let gap = distance(&ours(&model, &golden.ids()), &golden.logits());
+        println!("{name} beside transformers: {gap:.1e}");
+        // Logits of size 3, two layers in f32, written with six decimals.
+        assert!(gap <= 1e-5, "{name}: logits differ by {gap:e}");
+        assert_eq!(model.parameters(), golden.json["parameters"], "{name}");
+        assert_eq!(model.shape().parameters(), model.parameters(), "{name}");
+        let unused = model.provenance.iter().find(|(key, _)| key == "unused_tensors");
+        assert_eq!(unused, None, "{name}");
+    }
+}
+
+#[test]
+fn every_family_goes_on_token_by_token_with_the_logits_of_the_whole() {
+    for name in FAMILIES {
+        let golden = Golden::open(name);
+        let mut model = golden.load();
+        (model.config.bos, model.config.eos) = (None, Vec::new());
+        let mut ids = golden.ids();
+        let options = GenerateOptions { max_tokens: 20, ..GenerateOptions::default() };
+        let text = model.generate_ids(std::slice::from_ref(&ids), &options, &Unwatched);
+        let text = text.expect("ids").remove(0);
+        assert_eq!(text.len(), ids.len() + 20);
+        for &id in &text[ids.len()..] {
+            let last = ours(&model, &ids).pop().expect("a row");
+            let best = last.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x));
+            let short = best - last[id as usize];
+            // Equal to the f32 error of logits of size 3: the two passes may break a tie apart.
+            assert!(short <= 1e-5, "{name}: {id} after {ids:?} is {short:e} short of the best");
+            ids.push(id);
+        }
+    }
 }
 
 #[test]

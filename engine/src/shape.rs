@@ -1,12 +1,19 @@
 //! Dimensions of a model, and the smaller dimensions a person asks for.
 //!
-//! A target names some dimensions; what it leaves out stays as the source has it. Query heads and
-//! key/value heads are pruned together in whole groups, so their ratio stays that of the source, and
-//! naming one of them fixes the other. The width of a head is inherited.
+//! A target names some dimensions; what it leaves out stays as the source has it. Whoever names query
+//! heads or key/value heads alone prunes whole groups, so their ratio stays that of the source, and
+//! naming one fixes the other. Whoever names both may ask for fewer query heads a group, the same
+//! number in each. The width of a head is inherited.
+
+mod family;
+mod loaders;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::family::Family;
+pub use self::loaders::Loader;
 
 /// The dimensions of a model whose layers are all alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +34,12 @@ pub struct ModelShape {
     pub vocab: usize,
     /// Whether the output projection is the embedding table.
     pub tied: bool,
+    /// The family, which says what else a layer has.
+    #[serde(default)]
+    pub family: Family,
+    /// Whether the attention projections have biases; see [`Family`] for which of them.
+    #[serde(default)]
+    pub attention_bias: bool,
 }
 
 impl ModelShape {
@@ -40,17 +53,37 @@ impl ModelShape {
         self.hidden * self.head_dim * (2 * self.group() + 2)
     }
 
-    /// Parameters that gates can remove: attention and MLP projections, without embeddings, norms
-    /// and head.
+    /// Parameters that gates can remove: attention and MLP projections, without embeddings, norms,
+    /// biases and head.
     pub fn prunable(&self) -> usize {
         self.layers
             * (self.kv_heads * self.parameters_per_group() + 3 * self.hidden * self.intermediate)
     }
 
-    /// All parameters; a tied head counts once.
+    /// All parameters, with norms and biases; a tied head counts once.
+    ///
+    /// Biases and norms of heads are a few thousandths of a layer and go with the heads they belong
+    /// to, so they count here and not in [`ModelShape::prunable`], as the method counts norms.
     pub fn parameters(&self) -> usize {
         let tables = if self.tied { 1 } else { 2 };
-        self.prunable() + tables * self.vocab * self.hidden + (2 * self.layers + 1) * self.hidden
+        self.prunable()
+            + tables * self.vocab * self.hidden
+            + (2 * self.layers + 1) * self.hidden
+            + self.layers * (self.biases_per_layer() + self.head_norms_per_layer())
+    }
+
+    /// Numbers in the biases of one layer.
+    fn biases_per_layer(&self) -> usize {
+        if !self.attention_bias {
+            return 0;
+        }
+        let output = if self.family.biases_output() { self.hidden } else { 0 };
+        (self.heads + 2 * self.kv_heads) * self.head_dim + output
+    }
+
+    /// Numbers in the head norms of one layer: one weight a channel for queries, one for keys.
+    fn head_norms_per_layer(&self) -> usize {
+        if self.family.has_head_norms() { 2 * self.head_dim } else { 0 }
     }
 }
 
@@ -67,7 +100,13 @@ impl fmt::Display for ModelShape {
             self.intermediate,
             self.vocab,
             if self.tied { ", tied head" } else { "" }
-        )
+        )?;
+        if self.family != Family::Llama {
+            write!(f, ", {}", self.family)?;
+        }
+        // In a family that always has biases, or never, its name says so.
+        let told = self.attention_bias && self.family.fixed_bias().is_none();
+        f.write_str(if told { ", attention biases" } else { "" })
     }
 }
 
@@ -153,17 +192,6 @@ pub struct ShapeReport {
     pub loaders: Vec<Loader>,
 }
 
-/// Whether one loader opens a model of some shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loader {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it opens the model.
-    pub opens: bool,
-    /// Why, or on what condition.
-    pub why: String,
-}
-
 impl TargetShape {
     /// Gives a published target of Sheared LLaMA by name: `370m`, `1.3b`, `2.7b` (from Llama-2-7B).
     ///
@@ -214,43 +242,14 @@ impl TargetShape {
         let intermediate = within("intermediate", self.intermediate, source.intermediate);
         let heads = self.heads.map(|_| within("heads", self.heads, source.heads));
         let kv_heads = self.kv_heads.map(|_| within("kv_heads", self.kv_heads, source.kv_heads));
-        let group = source.group();
-        let kv = match (heads, kv_heads) {
-            (None, None) => source.kv_heads,
-            (None, Some(kv)) => kv,
-            (Some(heads), kv) => {
-                let groups = (heads as f64 / group as f64)
-                    .round()
-                    .clamp(1.0, source.kv_heads as f64) as usize;
-                if heads % group != 0 {
-                    let why = format!(
-                        "{group} query heads share each KV head of the source and are pruned together"
-                    );
-                    problems.push(ShapeProblem {
-                        field: "heads",
-                        value: heads,
-                        why,
-                        nearest: groups * group,
-                    });
-                } else if let Some(kv) = kv
-                    && kv != groups
-                {
-                    let why = format!(
-                        "{heads} query heads are {groups} whole groups of {group}, one KV head each"
-                    );
-                    problems.push(ShapeProblem {
-                        field: "kv_heads",
-                        value: kv,
-                        why,
-                        nearest: groups,
-                    });
-                }
-                groups
-            }
+        let (heads, kv) = match (heads, kv_heads) {
+            (None, None) => (source.heads, source.kv_heads),
+            (None, Some(kv)) => (kv * source.group(), kv),
+            (Some(heads), None) => whole_groups(source, heads, &mut problems),
+            (Some(heads), Some(kv)) => equal_groups(source, heads, kv, &mut problems),
         };
-        let shape =
-            ModelShape { layers, hidden, heads: kv * group, kv_heads: kv, intermediate, ..*source };
-        ShapeReport { source: *source, shape, problems, loaders: loaders(&shape) }
+        let shape = ModelShape { layers, hidden, heads, kv_heads: kv, intermediate, ..*source };
+        ShapeReport { source: *source, shape, problems, loaders: loaders::loaders(&shape) }
     }
 
     /// Gives the dimensions that pruning `source` to this target ends with.
@@ -269,47 +268,57 @@ impl TargetShape {
     }
 }
 
-/// Says which loaders open a checkpoint of this shape.
-fn loaders(shape: &ModelShape) -> Vec<Loader> {
-    let square = shape.hidden == shape.heads * shape.head_dim;
-    let whole = shape.hidden.is_multiple_of(shape.heads);
-    let needs_head_dim = format!(
-        "hidden {} is not heads x head width = {} x {}, so it needs a loader that reads `head_dim`",
-        shape.hidden, shape.heads, shape.head_dim
-    );
-    let plain = |ok: &str| if square { ok.to_string() } else { needs_head_dim.clone() };
-    vec![
-        Loader { name: "woolshed", opens: true, why: "reads `head_dim`".into() },
-        Loader {
-            name: "transformers",
-            opens: whole,
-            why: if whole {
-                "Llama with `head_dim` in config.json (4.40 or later)".into()
-            } else {
-                format!(
-                    "it wants hidden {} to be a multiple of heads {}",
-                    shape.hidden, shape.heads
-                )
-            },
-        },
-        Loader {
-            name: "candle-transformers",
-            opens: square,
-            why: plain("hidden = heads x head width"),
-        },
-        Loader {
-            name: "llama.cpp (after conversion)",
-            opens: true,
-            why: if shape.hidden.is_multiple_of(256) && shape.intermediate.is_multiple_of(256) {
-                "every quantised type".into()
-            } else if shape.hidden.is_multiple_of(32) && shape.intermediate.is_multiple_of(32) {
-                "F16, Q8_0, Q4_0; k-quants want widths that are multiples of 256".into()
-            } else {
-                "F32 and F16 only; block-quantised types want widths that are multiples of 32"
-                    .into()
-            },
-        },
-    ]
+/// The heads of a target that names query heads alone: whole groups of the source.
+fn whole_groups(
+    source: &ModelShape,
+    heads: usize,
+    problems: &mut Vec<ShapeProblem>,
+) -> (usize, usize) {
+    let group = source.group();
+    let groups = heads.saturating_add(group / 2) / group;
+    let groups = groups.clamp(1, source.kv_heads);
+    if !heads.is_multiple_of(group) {
+        let why = format!(
+            "{group} query heads share each KV head of the source and are pruned together, unless \
+             `kv_heads` is named too"
+        );
+        let nearest = groups * group;
+        problems.push(ShapeProblem { field: "heads", value: heads, why, nearest });
+    }
+    (groups * group, groups)
+}
+
+/// The heads of a target that names both: so many query heads in each of the groups that stay.
+fn equal_groups(
+    source: &ModelShape,
+    heads: usize,
+    kv: usize,
+    problems: &mut Vec<ShapeProblem>,
+) -> (usize, usize) {
+    let group = source.group();
+    let fits = |kv: usize| heads.is_multiple_of(kv) && heads / kv <= group;
+    if fits(kv) {
+        return (heads, kv);
+    }
+    let why = if heads.is_multiple_of(kv) {
+        format!(
+            "{heads} query heads are {} for each of {kv} KV heads, and the source has {group}",
+            heads / kv
+        )
+    } else {
+        format!("{kv} KV heads cannot share {heads} query heads evenly")
+    };
+    match (1..=source.kv_heads).filter(|&n| fits(n)).min_by_key(|n| n.abs_diff(kv)) {
+        Some(nearest) => {
+            problems.push(ShapeProblem { field: "kv_heads", value: kv, why, nearest });
+            (heads, nearest)
+        }
+        None => {
+            let nearest = kv * (heads.saturating_add(kv / 2) / kv).clamp(1, group);
+            problems.push(ShapeProblem { field: "heads", value: heads, why, nearest });
+            (nearest, kv)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +334,8 @@ mod tests {
         intermediate: 11008,
         vocab: 32000,
         tied: false,
+        family: Family::Llama,
+        attention_bias: false,
     };
     const STORIES: ModelShape = ModelShape {
         layers: 5,
@@ -335,6 +346,8 @@ mod tests {
         intermediate: 172,
         vocab: 512,
         tied: true,
+        family: Family::Llama,
+        attention_bias: false,
     };
 
     #[test]
@@ -377,6 +390,67 @@ mod tests {
         let target = TargetShape { heads: Some(6), kv_heads: Some(4), ..Default::default() };
         let report = target.check(&STORIES);
         assert_eq!((report.problems[0].field, report.problems[0].nearest), ("kv_heads", 3));
+    }
+
+    #[test]
+    fn naming_both_kinds_of_heads_may_ask_for_fewer_queries_a_group() {
+        let ask = |heads, kv_heads| TargetShape {
+            heads: Some(heads),
+            kv_heads: Some(kv_heads),
+            ..Default::default()
+        };
+        for (heads, kv_heads) in [(4, 4), (3, 3), (6, 3), (1, 1), (8, 4)] {
+            let shape = ask(heads, kv_heads).check(&STORIES);
+            assert!(shape.problems.is_empty(), "{heads} {kv_heads}: {:?}", shape.problems);
+            assert_eq!((shape.shape.heads, shape.shape.kv_heads), (heads, kv_heads));
+        }
+        for (heads, kv_heads, field, nearest) in [
+            (6, 4, "kv_heads", 3),
+            (4, 1, "kv_heads", 2),
+            (5, 4, "heads", 4),
+            (7, 4, "heads", 8),
+            (2, 4, "kv_heads", 2),
+        ] {
+            let report = ask(heads, kv_heads).check(&STORIES);
+            let told = (report.problems[0].field, report.problems[0].nearest);
+            assert_eq!(told, (field, nearest), "{heads} {kv_heads}");
+            let target = ask(report.shape.heads, report.shape.kv_heads);
+            assert!(target.check(&STORIES).problems.is_empty(), "what is offered is legal");
+        }
+        let alone = TargetShape { heads: Some(5), ..Default::default() };
+        assert!(alone.check(&STORIES).problems[0].why.contains("`kv_heads`"));
+    }
+
+    #[test]
+    fn biases_and_head_norms_count_as_parameters_and_not_as_prunable_ones() {
+        // Counted by transformers 5.23: Qwen2.5-0.5B, Qwen3-0.6B.
+        let qwen2 = ModelShape {
+            layers: 24,
+            hidden: 896,
+            heads: 14,
+            kv_heads: 2,
+            head_dim: 64,
+            intermediate: 4864,
+            vocab: 151_936,
+            tied: true,
+            family: Family::Qwen2,
+            attention_bias: true,
+        };
+        assert_eq!(qwen2.parameters(), 494_032_768);
+        let qwen3 = ModelShape {
+            layers: 28,
+            hidden: 1024,
+            heads: 16,
+            kv_heads: 8,
+            head_dim: 128,
+            intermediate: 3072,
+            family: Family::Qwen3,
+            attention_bias: false,
+            ..qwen2
+        };
+        assert_eq!(qwen3.parameters(), 596_049_920);
+        let plain = ModelShape { family: Family::Mistral, ..qwen3 };
+        assert_eq!(qwen3.prunable(), plain.prunable());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use woolshed_engine::gate::{Constraint, EvalMode, GateKind, Gates, Lagrangian, Multipliers};
-use woolshed_engine::shape::ModelShape;
+use woolshed_engine::shape::{Family, ModelShape};
 
 use super::golden::{self, Comparison, Fixture, count, number, object, target_shape};
 use super::{EXACT, compare_info, compare_masks};
@@ -36,6 +36,8 @@ fn set<'a>(l0: &Fixture, name: &'a str, case: &'a Value, log_alpha: &str) -> Set
         intermediate: count(base, "intermediate_size"),
         vocab: count(base, "vocab_size"),
         tied: false,
+        family: Family::Llama,
+        attention_bias: false,
     };
     let target = target_shape(&l0.json["target"], &source);
     let masks = object(case, "masks");

@@ -20,6 +20,9 @@ pub enum GateKind {
     Mlp,
     /// One a key/value group and layer: the context of every query head of the group (L, K).
     Head,
+    /// One a query head of a group and layer: gate j multiplies the context of the j-th query head of
+    /// every key/value group, so the groups of a layer stay alike (L, H/K).
+    Query,
     /// One an MLP channel and layer: the up-projection (L, F).
     Intermediate,
     /// One a hidden dimension, for the whole network (D).
@@ -28,8 +31,15 @@ pub enum GateKind {
 
 impl GateKind {
     /// Every kind, in the order in which tables and charts list them.
-    pub const ALL: [Self; 6] =
-        [Self::Layer, Self::HeadLayer, Self::Mlp, Self::Head, Self::Intermediate, Self::Hidden];
+    pub const ALL: [Self; 7] = [
+        Self::Layer,
+        Self::HeadLayer,
+        Self::Mlp,
+        Self::Head,
+        Self::Query,
+        Self::Intermediate,
+        Self::Hidden,
+    ];
 
     /// Its name in scripts and files.
     pub fn name(self) -> &'static str {
@@ -38,6 +48,7 @@ impl GateKind {
             Self::HeadLayer => "head_layer",
             Self::Mlp => "mlp",
             Self::Head => "head",
+            Self::Query => "query",
             Self::Intermediate => "intermediate",
             Self::Hidden => "hidden",
         }
@@ -53,6 +64,7 @@ impl GateKind {
         match self {
             Self::Layer | Self::HeadLayer | Self::Mlp => (1, shape.layers),
             Self::Head => (shape.layers, shape.kv_heads),
+            Self::Query => (shape.layers, shape.group()),
             Self::Intermediate => (shape.layers, shape.intermediate),
             Self::Hidden => (1, shape.hidden),
         }
@@ -65,7 +77,7 @@ impl GateKind {
 
     /// The kinds that a target needs: those whose dimension it makes smaller, layers coupled.
     pub fn needed(source: &ModelShape, target: &ModelShape) -> Vec<Self> {
-        [Self::Layer, Self::Head, Self::Intermediate, Self::Hidden]
+        [Self::Layer, Self::Head, Self::Query, Self::Intermediate, Self::Hidden]
             .into_iter()
             .filter(|k| k.kept(target) < k.kept(source))
             .collect()
@@ -92,6 +104,23 @@ impl GateKind {
             return Err(refuse(
                 "`layer` couples attention and MLP; use it alone, or `head_layer` and `mlp`",
             ));
+        }
+        Ok(sorted)
+    }
+
+    /// Checks a combination of kinds for a source and puts it in order.
+    ///
+    /// # Errors
+    /// As [`GateKind::combination`]; `query` where no query heads share a key/value head.
+    pub fn legal(kinds: &[Self], source: &ModelShape) -> Result<Vec<Self>, GateError> {
+        let sorted = Self::combination(kinds)?;
+        if sorted.contains(&Self::Query) && source.group() < 2 {
+            let why = format!(
+                "`query` thins out the query heads of a group, and this source has one for each of its \
+                 {} KV heads; use `head`",
+                source.kv_heads
+            );
+            return Err(GateError::Combination { kinds: kinds.to_vec(), why });
         }
         Ok(sorted)
     }

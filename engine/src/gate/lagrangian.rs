@@ -168,8 +168,7 @@ struct Open {
 
 impl Open {
     fn of(gates: &Gates, table: &Table) -> Self {
-        let (closed, closed_slope): (Vec<f64>, Vec<f64>) =
-            table.log_alpha.iter().map(|&a| gates.distribution.closed(a)).unzip();
+        let (closed, closed_slope): (Vec<f64>, Vec<f64>) = gates.closed(table).into_iter().unzip();
         let open: Vec<f64> = closed.iter().map(|c| 1.0 - c).collect();
         let sparsity = open
             .chunks(table.width)
@@ -182,10 +181,11 @@ impl Open {
 /// The expected number of prunable parameters,
 ///
 /// ```text
-/// N = sum p_hidden [ E (2G + 2) sum_l p_attention[l] sum_j p_head[l,j] + 3 sum_l p_mlp[l] sum_i p_int[l,i] ]
+/// N = sum p_hidden [ E sum_l p_attention[l] sum_k p_head[l,k] (2 + 2 sum_j p_query[l,j])
+///                    + 3 sum_l p_mlp[l] sum_i p_int[l,i] ]
 /// ```
 ///
-/// with G query heads a group, and its derivative by every log-alpha.
+/// and its derivative by every log-alpha.
 struct PrunableSize {
     expected: f64,
     by_log_alpha: Vec<Vec<f64>>,
@@ -208,11 +208,13 @@ impl PrunableSize {
         let attention = per_layer(GateKind::HeadLayer);
         let mlp = per_layer(GateKind::Mlp);
         let heads = row_sums(GateKind::Head, shape.kv_heads);
+        let queries = row_sums(GateKind::Query, shape.group());
         let channels = row_sums(GateKind::Intermediate, shape.intermediate);
         let hidden: f64 = of(GateKind::Hidden).map_or(shape.hidden as f64, |p| p.iter().sum());
 
-        let group_cost = (shape.head_dim * (2 * shape.group() + 2)) as f64;
-        let attention_cost: Vec<f64> = heads.iter().map(|h| group_cost * h).collect();
+        let e = shape.head_dim as f64;
+        let group_cost: Vec<f64> = queries.iter().map(|q| e * (2.0 * q + 2.0)).collect();
+        let attention_cost: Vec<f64> = group_cost.iter().zip(&heads).map(|(g, h)| g * h).collect();
         let mlp_cost: Vec<f64> = channels.iter().map(|c| 3.0 * c).collect();
         let per_dimension: f64 =
             (0..layers).map(|l| attention[l] * attention_cost[l] + mlp[l] * mlp_cost[l]).sum();
@@ -221,7 +223,8 @@ impl PrunableSize {
             GateKind::Layer => hidden * (attention_cost[index] + mlp_cost[index]),
             GateKind::HeadLayer => hidden * attention_cost[index],
             GateKind::Mlp => hidden * mlp_cost[index],
-            GateKind::Head => hidden * group_cost * attention[row],
+            GateKind::Head => hidden * group_cost[row] * attention[row],
+            GateKind::Query => hidden * e * 2.0 * heads[row] * attention[row],
             GateKind::Intermediate => hidden * 3.0 * mlp[row],
             GateKind::Hidden => per_dimension,
         };
@@ -244,21 +247,23 @@ impl PrunableSize {
 mod tests {
     use super::super::HardConcrete;
     use super::*;
-    use crate::shape::ModelShape;
+    use crate::shape::{Family, ModelShape};
 
     fn gates(kinds: &[GateKind], keep: bool) -> Gates {
         let source = ModelShape {
             layers: 3,
             hidden: 16,
-            heads: 4,
+            heads: 6,
             kv_heads: 2,
             head_dim: 4,
             intermediate: 10,
             vocab: 50,
             tied: true,
+            family: Family::Llama,
+            attention_bias: false,
         };
         let target =
-            ModelShape { layers: 2, hidden: 12, heads: 2, kv_heads: 1, intermediate: 6, ..source };
+            ModelShape { layers: 2, hidden: 12, heads: 1, kv_heads: 1, intermediate: 6, ..source };
         let mut gates =
             Gates::new(&source, keep.then_some(&target), kinds, HardConcrete::default(), true, 1)
                 .expect("gates");
@@ -272,9 +277,12 @@ mod tests {
     #[test]
     fn gradients_equal_finite_differences_in_both_modes_and_for_every_kind() {
         use GateKind::*;
-        let sets: [&[GateKind]; 3] = [
+        let sets: [&[GateKind]; 6] = [
             &[Layer, Head, Intermediate, Hidden],
+            &[Layer, Head, Query, Intermediate, Hidden],
             &[HeadLayer, Mlp, Head, Intermediate, Hidden],
+            &[HeadLayer, Mlp, Head, Query, Intermediate, Hidden],
+            &[Query],
             &[Head, Intermediate],
         ];
         for kinds in sets {
@@ -308,10 +316,20 @@ mod tests {
     #[test]
     fn open_gates_expect_every_prunable_parameter() {
         use GateKind::*;
-        let mut gates = gates(&[Layer, Head, Intermediate, Hidden], true);
+        let mut gates = gates(&[Layer, Head, Query, Intermediate, Hidden], true);
         gates.tables.iter_mut().for_each(|t| t.log_alpha.fill(60.0));
         let lagrangian = Lagrangian::new(Constraint::Shape, 0, &gates);
-        // Probabilities are clamped to 1 - 1e-6, three of them multiplied.
-        assert!(lagrangian.evaluate(&gates, 0).overall < 4e-6);
+        // Probabilities are clamped to 1 - 1e-6, four of them multiplied.
+        assert!(lagrangian.evaluate(&gates, 0).overall < 5e-6);
+    }
+
+    #[test]
+    fn query_gates_need_query_heads_that_share() {
+        let gates = gates(&[GateKind::Query], true);
+        assert_eq!((gates.tables[0].rows, gates.tables[0].width), (3, 3));
+        assert_eq!(gates.tables[0].keep, Some(1));
+        let alone = ModelShape { heads: 2, ..gates.source };
+        let error = GateKind::legal(&[GateKind::Query], &alone).unwrap_err().to_string();
+        assert!(error.contains("2 KV heads") && error.contains("use `head`"), "{error}");
     }
 }

@@ -62,13 +62,22 @@ impl<'a> CachedForward<'a> {
         (cos, sin): (&Tensor, &Tensor),
     ) -> Result<Tensor, ModelError> {
         let e = self.model.config.head_dim;
-        let split = |w: &Tensor| -> candle_core::Result<Tensor> {
+        let eps = self.model.config.rms_norm_eps as f32;
+        let split = |w: &Tensor, bias: Option<&Tensor>, norm: Option<&Tensor>| {
             let heads = w.dim(0)? / e;
-            h.matmul(&w.t()?)?.reshape((b, t, heads, e))?.transpose(1, 2)?.contiguous()
+            let x = project(h, w, bias)?.reshape((b, t, heads, e))?;
+            let x = match norm {
+                Some(norm) => candle_nn::ops::rms_norm(&x, norm, eps)?,
+                None => x,
+            };
+            x.transpose(1, 2)?.contiguous()
         };
-        let q = candle_nn::rotary_emb::rope(&split(&a.q)?, cos, sin)?; // (B, H, t, E)
-        let k = candle_nn::rotary_emb::rope(&split(&a.k)?, cos, sin)?; // (B, K, t, E)
-        let v = split(&a.v)?;
+        let (biases, norms) = (a.biases.as_ref(), a.head_norms.as_ref());
+        let q = split(&a.q, biases.map(|b| &b.q), norms.map(|n| &n.q))?;
+        let k = split(&a.k, biases.map(|b| &b.k), norms.map(|n| &n.k))?;
+        let v = split(&a.v, biases.map(|b| &b.v), None)?;
+        let q = candle_nn::rotary_emb::rope(&q, cos, sin)?; // (B, H, t, E)
+        let k = candle_nn::rotary_emb::rope(&k, cos, sin)?; // (B, K, t, E)
         let (k, v) = match &self.kept[l] {
             Some((old_k, old_v)) => (Tensor::cat(&[old_k, &k], 2)?, Tensor::cat(&[old_v, &v], 2)?),
             None => (k, v),
@@ -84,7 +93,16 @@ impl<'a> CachedForward<'a> {
         let p = candle_nn::ops::softmax_last_dim(&scores)?;
         let c = p.matmul(&v)?.reshape((b, heads, t, e))?;
         let c = c.transpose(1, 2)?.reshape((b * t, heads * e))?;
-        Ok(c.matmul(&a.o.t()?)?)
+        Ok(project(&c, &a.o, biases.and_then(|b| b.o.as_ref()))?)
+    }
+}
+
+/// x Wᵀ, plus the bias if there is one.
+fn project(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> candle_core::Result<Tensor> {
+    let y = x.matmul(&w.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) use self::archive::weight_map;
 use self::archive::{Archive, Shard, map_file};
 pub(super) use self::promise::promises;
 use super::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, ModelOrigin,
-    Tokenizer, Weights,
+    AttentionBiases, AttentionWeights, HeadNorms, LayerWeights, LlamaConfig, MlpWeights, Model,
+    ModelError, ModelOrigin, Tokenizer, Weights,
 };
 use crate::progress::{Progress, Unwatched, Watch};
 
@@ -283,13 +283,29 @@ fn take_weights(
     let embed = take("model.embed_tokens.weight")?;
     let mut layers = Vec::new();
     for l in 0..config.layers {
+        let mut bias = |name: &str| take(&format!("model.layers.{l}.self_attn.{name}_proj.bias"));
+        let biases = match config.attention_bias {
+            true => Some(AttentionBiases {
+                q: bias("q")?,
+                k: bias("k")?,
+                v: bias("v")?,
+                o: config.family.biases_output().then(|| bias("o")).transpose()?,
+            }),
+            false => None,
+        };
         let mut part = |name: &str| take(&format!("model.layers.{l}.{name}.weight"));
+        let head_norms = match config.family.has_head_norms() {
+            true => Some(HeadNorms { q: part("self_attn.q_norm")?, k: part("self_attn.k_norm")? }),
+            false => None,
+        };
         let attention = AttentionWeights {
             norm: part("input_layernorm")?,
             q: part("self_attn.q_proj")?,
             k: part("self_attn.k_proj")?,
             v: part("self_attn.v_proj")?,
             o: part("self_attn.o_proj")?,
+            biases,
+            head_norms,
         };
         let mlp = MlpWeights {
             norm: part("post_attention_layernorm")?,

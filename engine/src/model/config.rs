@@ -1,12 +1,10 @@
 //! `config.json`: read, checked once into a valid type, written.
 //!
 //! A [`LlamaConfig`] from a file has passed every check, so the forward pass never asks again. Keys
-//! the engine has no use for are tolerated; absent ones take the defaults of Hugging Face's
-//! `LlamaConfig`, except the five sizes, whose defaults (a 7B model) would hide a mistake.
-//!
-//! # Source
-//! Hugging Face transformers, `LlamaConfig` and `MistralConfig`.
+//! the engine has no use for are tolerated; absent ones take the defaults of Hugging Face's class for
+//! the family, except the five sizes, whose defaults (a 7B model) would hide a mistake.
 
+mod family;
 mod fields;
 mod rope;
 
@@ -14,14 +12,20 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use self::family::Defaults;
 use self::fields::{COUNT, Fields, MOST, POSITIVE, divisors, multiples};
 pub use self::rope::RopeScaling;
 use super::ModelError;
-use crate::shape::ModelShape;
+use crate::shape::{Family, ModelShape};
 
-/// The configuration of a Llama-family model.
+/// The configuration of a model: of a Llama, or of a family built like one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlamaConfig {
+    /// The family.
+    pub family: Family,
+    /// Whether the attention projections have biases: always in a Qwen2, never in a Mistral. They
+    /// stand on q, k and v, and on o as well save in a Qwen2.
+    pub attention_bias: bool,
     /// Vocabulary, V.
     pub vocab: usize,
     /// Hidden size, D.
@@ -72,14 +76,15 @@ impl LlamaConfig {
         let map: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|source| ModelError::Json { file: file.to_path_buf(), source })?;
         let fields = Fields { file, section: "", map: &map };
-        let mistral = refuse_other_models(&fields)?;
+        let family = family::read(&fields)?;
+        let defaults = Defaults::of(family);
         let heads = fields.count("num_attention_heads", None)?;
         let hidden = fields.count("hidden_size", None)?;
-        // Mistral's default is 8 when the key is absent; null means one for each query head.
-        let kv_default =
-            if mistral && !map.contains_key("num_key_value_heads") { 8 } else { heads };
+        // Null is not absent: it means one for each query head, in every family.
+        let kv_default = defaults.kv_heads.filter(|_| !map.contains_key("num_key_value_heads"));
         let head_dim = match fields.get("head_dim") {
             Some(_) => fields.count("head_dim", None)?,
+            None if defaults.head_dim.is_some() => fields.count("head_dim", defaults.head_dim)?,
             None if hidden % heads == 0 => hidden / heads,
             None => {
                 let rule = "a divisor of hidden_size when head_dim is absent";
@@ -89,29 +94,28 @@ impl LlamaConfig {
         };
         let (rope_theta, rope_scaling) = rope::read(&fields)?;
         let vocab = fields.count("vocab_size", None)?;
-        let small = |id: u32| Some(id).filter(|&id| (id as usize) < vocab);
+        let small = |id: Option<u32>| id.filter(|&id| (id as usize) < vocab);
         let config = Self {
+            family,
+            attention_bias: family::attention_bias(&fields, family)?,
             vocab,
             hidden,
             intermediate: fields.count("intermediate_size", None)?,
             layers: fields.count("num_hidden_layers", None)?,
             heads,
-            kv_heads: fields.count("num_key_value_heads", Some(kv_default))?,
+            kv_heads: fields.count("num_key_value_heads", Some(kv_default.unwrap_or(heads)))?,
             head_dim,
             rms_norm_eps: fields.positive("rms_norm_eps", Some(1e-6))?,
             rope_theta,
             rope_scaling,
-            max_positions: fields
-                .count("max_position_embeddings", Some(if mistral { 131_072 } else { 2048 }))?,
+            max_positions: fields.count("max_position_embeddings", Some(defaults.max_positions))?,
             tied: fields.flag("tie_word_embeddings", false)?,
-            bos: fields.ids("bos_token_id", small(1))?.first().copied(),
-            eos: fields.ids("eos_token_id", small(2))?,
+            bos: fields.ids("bos_token_id", small(defaults.ends.0))?.first().copied(),
+            eos: fields.ids("eos_token_id", small(defaults.ends.1))?,
             dtype: stored_dtype(&fields)?,
         };
         config.check(file)?;
-        if mistral {
-            refuse_short_window(&fields, config.max_positions)?;
-        }
+        family::refuse_short_window(&fields, family, config.max_positions)?;
         Ok(config)
     }
 
@@ -146,6 +150,13 @@ impl LlamaConfig {
             );
             return Err(fields.bad("num_attention_heads", self.heads, rule, nearest));
         }
+        if let Some(fixed) = self.family.fixed_bias()
+            && fixed != self.attention_bias
+        {
+            let rule = "as the family has it: true in a qwen2, false in a mistral";
+            let value = self.attention_bias;
+            return Err(fields.bad("attention_bias", value, rule, fixed.to_string()));
+        }
         if !self.head_dim.is_multiple_of(2) {
             let nearest = multiples(self.head_dim, 2);
             let rule = "even: rotary positions turn pairs of channels";
@@ -172,11 +183,11 @@ impl LlamaConfig {
         Ok(())
     }
 
-    /// Writes the configuration as Hugging Face's `LlamaForCausalLM` reads it.
+    /// Writes the configuration as Hugging Face's class of its family reads it.
     pub fn to_json(&self) -> Value {
-        json!({
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+        let mut json = json!({
+            "architectures": [self.family.architecture()],
+            "model_type": self.family.name(),
             "vocab_size": self.vocab,
             "hidden_size": self.hidden,
             "intermediate_size": self.intermediate,
@@ -190,13 +201,13 @@ impl LlamaConfig {
             "rope_scaling": self.rope_scaling.map(RopeScaling::to_json),
             "max_position_embeddings": self.max_positions,
             "tie_word_embeddings": self.tied,
-            "attention_bias": false,
-            "mlp_bias": false,
             "bos_token_id": self.bos,
             "eos_token_id": self.eos_json(),
             "torch_dtype": self.dtype,
             "use_cache": true,
-        })
+        });
+        family::write(self, json.as_object_mut().expect("an object was made"));
+        json
     }
 
     /// Gives the end tokens as Hugging Face writes them: null, one id or a list.
@@ -219,60 +230,16 @@ impl LlamaConfig {
             intermediate: self.intermediate,
             vocab: self.vocab,
             tied: self.tied,
+            family: self.family,
+            attention_bias: self.attention_bias,
         }
     }
-}
-
-/// Refuses what the forward pass does not compute; tells whether the model is a Mistral.
-fn refuse_other_models(fields: &Fields) -> Result<bool, ModelError> {
-    let kind = match fields.text("model_type")? {
-        Some("llama") => false,
-        Some("mistral") => true,
-        Some(_) => {
-            let supported = "llama, and mistral without a short sliding window";
-            return Err(fields.unsupported("model_type", supported));
-        }
-        None => {
-            return Err(fields.missing("model_type", "add \"model_type\": \"llama\" if it is one"));
-        }
-    };
-    if !matches!(fields.text("hidden_act")?, None | Some("silu" | "swish")) {
-        return Err(fields.unsupported("hidden_act", "silu"));
-    }
-    for name in ["attention_bias", "mlp_bias"] {
-        if fields.flag(name, false)? {
-            return Err(fields.unsupported(name, "false: projections without biases"));
-        }
-    }
-    if fields.get("quantization_config").is_some() {
-        let supported = "checkpoints in f32, bf16, f16 or f64";
-        return Err(fields.unsupported("quantization_config", supported));
-    }
-    Ok(kind)
 }
 
 /// Reads the type the checkpoint is stored in, under its older or newer name.
 fn stored_dtype(fields: &Fields) -> Result<String, ModelError> {
     let name = if fields.get("torch_dtype").is_some() { "torch_dtype" } else { "dtype" };
     Ok(fields.text(name)?.unwrap_or("float32").to_string())
-}
-
-/// Refuses a window that attention would have to respect within the model's positions.
-fn refuse_short_window(fields: &Fields, max_positions: usize) -> Result<(), ModelError> {
-    // MistralConfig's default is 4096 when the key is absent; null means no window.
-    let window = match fields.map.get("sliding_window") {
-        Some(Value::Null) => return Ok(()),
-        Some(_) => fields.count("sliding_window", None)?,
-        None => 4096,
-    };
-    if window >= max_positions {
-        return Ok(());
-    }
-    let nearest = format!(
-        "{max_positions}; or set max_position_embeddings to {window} to use the model inside its window"
-    );
-    let rule = "null or at least max_position_embeddings: attention here has no sliding window";
-    Err(fields.bad("sliding_window", window, rule, nearest))
 }
 
 #[cfg(test)]
@@ -286,7 +253,7 @@ pub(super) mod tests {
         })
     }
 
-    fn read(config: &Value) -> Result<LlamaConfig, ModelError> {
+    pub(super) fn read(config: &Value) -> Result<LlamaConfig, ModelError> {
         LlamaConfig::from_bytes(Path::new("x/config.json"), config.to_string().as_bytes())
     }
 
@@ -398,9 +365,8 @@ pub(super) mod tests {
     #[test]
     fn what_the_engine_does_not_compute_is_refused_by_name() {
         for (name, value, part) in [
-            ("model_type", json!("gpt2"), "supported: llama, and mistral"),
+            ("model_type", json!("gpt2"), "supported: llama, mistral, qwen2, qwen3"),
             ("hidden_act", json!("gelu"), "supported: silu"),
-            ("attention_bias", json!(true), "without biases"),
             ("mlp_bias", json!(true), "without biases"),
             ("quantization_config", json!({"bits": 4}), "bf16"),
             ("rope_scaling", json!({"type": "yarn", "factor": 2.0}), "default, linear, llama3"),
@@ -411,22 +377,6 @@ pub(super) mod tests {
             let text = error.to_string();
             assert!(text.contains(name) && text.contains(part), "{part} in: {text}");
         }
-    }
-
-    #[test]
-    fn a_mistral_is_read_when_its_window_spans_its_positions() {
-        let mistral = |window: Value| {
-            let changes = [
-                ("model_type", json!("mistral")),
-                ("max_position_embeddings", json!(8192)),
-                ("sliding_window", window),
-            ];
-            with(&changes)
-        };
-        assert!(mistral(Value::Null).is_ok());
-        assert!(mistral(json!(8192)).is_ok());
-        let text = mistral(json!(4096)).unwrap_err().to_string();
-        assert!(text.contains("set max_position_embeddings to 4096"), "{text}");
     }
 
     #[test]

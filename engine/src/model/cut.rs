@@ -44,15 +44,17 @@ fn widths(layer: &LayerWeights) -> (usize, usize, usize) {
     (q, k, layer.mlp.as_ref().map_or(0, |m| rows(&m.up)))
 }
 
-/// The configuration of cut weights: the widths of the widest layer.
+/// The configuration of cut weights: the widths of the widest layer, and the most query heads that
+/// share a key/value head.
 fn cut_config(source: &LlamaConfig, weights: &Weights) -> LlamaConfig {
     let all: Vec<_> = weights.layers.iter().map(widths).collect();
     let widest = |f: fn(&(usize, usize, usize)) -> usize| all.iter().map(f).max().unwrap_or(0);
+    let kv_heads = widest(|w| w.1) / source.head_dim;
     LlamaConfig {
         layers: weights.layers.len(),
         hidden: weights.embed.dims()[1],
-        heads: widest(|w| w.0) / source.head_dim,
-        kv_heads: widest(|w| w.1) / source.head_dim,
+        heads: kv_heads * widest(|w| w.0 / w.1.max(1)),
+        kv_heads,
         intermediate: widest(|w| w.2),
         ..source.clone()
     }

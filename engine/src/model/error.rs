@@ -240,9 +240,9 @@ pub enum ModelError {
         /// The type asked for.
         dtype: DType,
     },
-    /// A layer has lost a part, which a Llama checkpoint cannot say.
+    /// A layer has lost a part, which a checkpoint cannot say.
     #[error(
-        "layer {layer} has no {part}; a Llama checkpoint needs both parts in every layer: cut whole \
+        "layer {layer} has no {part}; a checkpoint needs both parts in every layer: cut whole \
          layers, or keep this part"
     )]
     MissingPart {
@@ -251,10 +251,10 @@ pub enum ModelError {
         /// `attention` or `mlp`.
         part: &'static str,
     },
-    /// A tensor does not have the one shape a Llama checkpoint has for it.
+    /// A tensor does not have the one shape a checkpoint has for it.
     #[error(
         "{tensor} is {found:?}, the configuration says {because} so it should be {promised:?}; a \
-         Llama checkpoint has one width for all layers: cut to a uniform shape"
+         checkpoint has one width for all layers: cut to a uniform shape"
     )]
     Uneven {
         /// The tensor; its name holds the layer.
@@ -274,6 +274,19 @@ pub enum ModelError {
     HeadMismatch {
         /// What the configuration says.
         tied: bool,
+    },
+    /// Configuration and weights disagree on which biases and norms there are.
+    #[error(
+        "a {family} of this configuration has {promised} where the weights have {found}; set \
+         `config.family` and `config.attention_bias` to what the weights hold"
+    )]
+    FamilyMismatch {
+        /// The family by the configuration.
+        family: crate::shape::Family,
+        /// The tensor it promises.
+        promised: String,
+        /// The tensor that stands there.
+        found: String,
     },
     /// Configuration and weights disagree on the number of layers.
     #[error(

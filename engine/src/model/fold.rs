@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | embeddings | z_hidden, if the embeddings were gated | columns of live dimensions |
 //! | norms | z_hidden | live dimensions |
-//! | q, k | | rows of live groups, live columns |
+//! | q | | rows of live heads of live groups, live columns |
+//! | k | | rows of live groups, live columns |
 //! | v | z_head of its group (rows) | rows of live groups, live columns |
-//! | o | z_attention z_hidden (rows) | live rows, columns of live groups |
+//! | o | z_attention z_hidden (rows), z_query of its head (columns) | live rows, columns of live heads |
+//! | biases of q, k, v, o | as the rows they are added to | as the rows they are added to |
+//! | norms of heads | nothing | all |
 //! | gate | | live channels, live columns |
 //! | up | z_intermediate (rows) | live channels, live columns |
 //! | down | z_mlp z_hidden (rows) | live rows, live channels |
@@ -18,7 +21,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{AttentionWeights, LayerWeights, MlpWeights, Weights};
+use super::{AttentionBiases, AttentionWeights, LayerWeights, MlpWeights, Weights};
 use crate::gate::{GateError, GateKind, GateValues};
 use crate::shape::ModelShape;
 
@@ -33,6 +36,8 @@ pub struct Cut {
     pub hidden: Vec<usize>,
     /// Key/value groups left in each layer that is left.
     pub groups: Vec<Vec<usize>>,
+    /// Query heads left in every group of each layer that is left, by their place in the group.
+    pub queries: Vec<Vec<usize>>,
     /// MLP channels left in each layer that is left.
     pub channels: Vec<Vec<usize>>,
 }
@@ -44,18 +49,21 @@ pub struct Cut {
 pub fn fold(weights: &Weights, source: &ModelShape, z: &GateValues) -> Result<Cut, GateError> {
     let fold = Fold::new(weights, source, z)?;
     let (mut layers, mut kept) = (Vec::new(), Vec::new());
-    let (mut all_groups, mut all_channels) = (Vec::new(), Vec::new());
+    let (mut all_groups, mut all_queries, mut all_channels) = (Vec::new(), Vec::new(), Vec::new());
     for (l, layer) in weights.layers.iter().enumerate() {
-        let (groups, channels) =
-            (fold.live(GateKind::Head, l), fold.live(GateKind::Intermediate, l));
-        let attention = layer.attention.as_ref().filter(|_| !groups.is_empty());
-        let attention = attention.map(|a| fold.attention(a, l, &groups)).transpose()?.flatten();
+        let (groups, queries) = (fold.live(GateKind::Head, l), fold.live(GateKind::Query, l));
+        let channels = fold.live(GateKind::Intermediate, l);
+        let any_head = !groups.is_empty() && !queries.is_empty();
+        let attention = layer.attention.as_ref().filter(|_| any_head);
+        let attention = attention.map(|a| fold.attention(a, l, &groups, &queries));
+        let attention = attention.transpose()?.flatten();
         let mlp = layer.mlp.as_ref().filter(|_| !channels.is_empty());
         let mlp = mlp.map(|m| fold.mlp(m, l, &channels)).transpose()?.flatten();
         if attention.is_some() || mlp.is_some() {
             layers.push(LayerWeights { attention, mlp });
             kept.push(l);
             all_groups.push(groups);
+            all_queries.push(queries);
             all_channels.push(channels);
         }
     }
@@ -77,6 +85,7 @@ pub fn fold(weights: &Weights, source: &ModelShape, z: &GateValues) -> Result<Cu
         layers: kept,
         hidden: fold.hidden,
         groups: all_groups,
+        queries: all_queries,
         channels: all_channels,
     })
 }
@@ -165,6 +174,15 @@ impl<'a> Fold<'a> {
         }
     }
 
+    /// Takes the given numbers of a bias and multiplies them by `scale`.
+    fn bias(&self, t: &Tensor, rows: &Tensor, scale: Option<&[f64]>) -> Result<Tensor, GateError> {
+        let t = t.contiguous()?.index_select(rows, 0)?;
+        match scale {
+            Some(z) => Ok(t.broadcast_mul(&self.vector(z)?)?),
+            None => Ok(t),
+        }
+    }
+
     /// Takes live rows and the given columns of an output projection, rows times `z` and z_hidden.
     fn output_rows(&self, t: &Tensor, columns: &Tensor, z: f64) -> Result<Tensor, GateError> {
         let t = t.contiguous()?.index_select(columns, 1)?;
@@ -187,23 +205,46 @@ impl<'a> Fold<'a> {
         a: &AttentionWeights,
         l: usize,
         groups: &[usize],
+        queries: &[usize],
     ) -> Result<Option<AttentionWeights>, GateError> {
         let z = self.output(GateKind::HeadLayer, l);
         if z == 0.0 {
             return Ok(None);
         }
-        let e = self.source.head_dim;
+        let (e, group) = (self.source.head_dim, self.source.group());
+        let heads: Vec<usize> =
+            groups.iter().flat_map(|g| queries.iter().map(move |j| g * group + j)).collect();
         let kv_rows = index_tensor(groups, e, &self.device)?;
-        let q_rows = index_tensor(groups, e * self.source.group(), &self.device)?;
-        let head = self.values(GateKind::Head, l, groups);
-        let per_row =
-            head.map(|z| z.iter().flat_map(|&z| std::iter::repeat_n(z, e)).collect::<Vec<f64>>());
+        let q_rows = index_tensor(&heads, e, &self.device)?;
+        let per_channel =
+            |z: &[f64]| z.iter().flat_map(|&z| std::iter::repeat_n(z, e)).collect::<Vec<f64>>();
+        let by_group = self.values(GateKind::Head, l, groups).map(|z| per_channel(&z));
+        let by_query = self.values(GateKind::Query, l, queries);
+        let by_query = by_query.map(|z| per_channel(&z.repeat(groups.len())));
+        let o = self.output_rows(&a.o, &q_rows, z)?;
+        let biases = match &a.biases {
+            Some(b) => Some(AttentionBiases {
+                q: self.bias(&b.q, &q_rows, None)?,
+                k: self.bias(&b.k, &kv_rows, None)?,
+                v: self.bias(&b.v, &kv_rows, by_group.as_deref())?,
+                o: match &b.o {
+                    Some(o) => Some((self.times_hidden(&self.columns(o)?)? * z)?),
+                    None => None,
+                },
+            }),
+            None => None,
+        };
         Ok(Some(AttentionWeights {
             norm: self.times_hidden(&self.columns(&a.norm)?)?,
             q: self.rows(&a.q, &q_rows, None)?,
             k: self.rows(&a.k, &kv_rows, None)?,
-            v: self.rows(&a.v, &kv_rows, per_row.as_deref())?,
-            o: self.output_rows(&a.o, &q_rows, z)?,
+            v: self.rows(&a.v, &kv_rows, by_group.as_deref())?,
+            o: match by_query {
+                Some(z) => o.broadcast_mul(&self.vector(&z)?)?,
+                None => o,
+            },
+            biases,
+            head_norms: a.head_norms.clone(),
         }))
     }
 

@@ -1,15 +1,17 @@
-//! Logits of a Llama, with or without gates.
+//! Logits of a model, with or without gates.
 //!
 //! ```text
 //! x = E[ids] (z_hidden)
-//! each layer:  x += o( z_head * attention(rms(x)) ) * z_attention * z_hidden
+//! each layer:  x += o( z_head * z_query * attention(rms(x)) ) * z_attention * z_hidden
 //!              x += down( silu(gate b) * (up b) * z_intermediate ) * z_mlp * z_hidden,  b = rms(x)
 //! logits = head( rms(x) )
 //! ```
 //!
 //! The norms run over the live hidden dimensions (see `ops/norm.rs`). Widths come from the tensors,
-//! so layers may differ and may lack a part.
+//! so layers may differ and may lack a part. Biases and norms of heads are used where there are any;
+//! a bias of o goes with the last head of its layer, as it does in the cut model.
 
+use std::fmt;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
@@ -25,6 +27,39 @@ pub struct Forward<'a> {
     eps: f64,
     head_dim: usize,
     rope: Rope,
+}
+
+/// A place of the residual stream. Layers count from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// After the embedding.
+    Embedding,
+    /// After the attention of a layer.
+    Attention(usize),
+    /// After the MLP of a layer.
+    Mlp(usize),
+    /// After the final norm, before the head.
+    Norm,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedding => f.write_str("embedding"),
+            Self::Attention(l) => write!(f, "layer {l} attention"),
+            Self::Mlp(l) => write!(f, "layer {l} MLP"),
+            Self::Norm => f.write_str("final norm"),
+        }
+    }
+}
+
+/// Logits with the residual stream on the way to them.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The stream (B*T, D) at every place, in order; a part that a layer lacks has no place.
+    pub places: Vec<(Place, Tensor)>,
+    /// The logits (B*T, V).
+    pub logits: Tensor,
 }
 
 impl<'a> Forward<'a> {
@@ -50,6 +85,27 @@ impl<'a> Forward<'a> {
     /// # Errors
     /// An id beyond the vocabulary; candle's.
     pub fn logits(&self, ids: &[u32], tokens: usize) -> Result<Tensor, ModelError> {
+        self.pass(ids, tokens, &mut |_, _| {})
+    }
+
+    /// Gives the logits with the stream they came from: what stands in the residual stream after
+    /// the embedding and after every part there is, and the normed stream before the head.
+    ///
+    /// # Errors
+    /// An id beyond the vocabulary; candle's.
+    pub fn trace(&self, ids: &[u32], tokens: usize) -> Result<Trace, ModelError> {
+        let mut places = Vec::with_capacity(2 * self.weights.layers.len() + 2);
+        let logits = self.pass(ids, tokens, &mut |place, x| places.push((place, x.clone())))?;
+        Ok(Trace { places, logits })
+    }
+
+    /// The pass behind both; `see` is shown the stream at every place.
+    fn pass(
+        &self,
+        ids: &[u32],
+        tokens: usize,
+        see: &mut dyn FnMut(Place, &Tensor),
+    ) -> Result<Tensor, ModelError> {
         let vocab = self.weights.embed.dim(0)?;
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
@@ -68,21 +124,25 @@ impl<'a> Forward<'a> {
         if let Some(z) = hidden_gate.filter(|_| self.gates.is_some_and(|g| g.mask_embeddings)) {
             x = ops::scale_columns(&x, &z)?;
         }
+        see(Place::Embedding, &x);
         for (l, layer) in self.weights.layers.iter().enumerate() {
             if let Some(a) = &layer.attention {
                 let gate = self.gates.map(|g| g.attention(l)).transpose()?.flatten();
-                let heads = self.gates.map(|g| g.heads(l)).transpose()?.flatten();
+                let heads = self.head_gates(a, l)?;
                 let out = self.attention(a, &x, &pass, heads)?;
                 x = pass.residual(x, &out, gate)?;
+                see(Place::Attention(l), &x);
             }
             if let Some(m) = &layer.mlp {
                 let gate = self.gates.map(|g| g.mlp(l)).transpose()?.flatten();
                 let channels = self.gates.map(|g| g.intermediate(l)).transpose()?.flatten();
                 let out = self.mlp(m, &x, &pass, channels)?;
                 x = pass.residual(x, &out, gate)?;
+                see(Place::Mlp(l), &x);
             }
         }
         let x = ops::rms_norm(&x, &self.weights.norm, &pass.hidden, self.eps)?;
+        see(Place::Norm, &x);
         Ok(ops::linear(&x, self.weights.head.as_ref().unwrap_or(&self.weights.embed))?)
     }
 
@@ -94,13 +154,48 @@ impl<'a> Forward<'a> {
         heads: Option<Tensor>,
     ) -> Result<Tensor, ModelError> {
         let a = ops::rms_norm(x, &w.norm, &pass.hidden, self.eps)?;
-        let (q, k, v) = (ops::linear(&a, &w.q)?, ops::linear(&a, &w.k)?, ops::linear(&a, &w.v)?);
+        let (mut q, mut k) = (ops::linear(&a, &w.q)?, ops::linear(&a, &w.k)?);
+        let mut v = ops::linear(&a, &w.v)?;
+        if let Some(b) = &w.biases {
+            (q, k, v) = (q.broadcast_add(&b.q)?, k.broadcast_add(&b.k)?, v.broadcast_add(&b.v)?);
+        }
+        if let Some(n) = &w.head_norms {
+            (q, k) = (self.norm_heads(&q, &n.q)?, self.norm_heads(&k, &n.k)?);
+        }
         let context = ops::attention(&q, &k, &v, pass.tokens, self.head_dim, &self.rope)?; // (B*T, H*E)
-        let context = match heads {
-            Some(z) => ops::scale_columns(&context, &z)?,
+        let context = match &heads {
+            Some(z) => ops::scale_columns(&context, z)?,
             None => context,
         };
-        Ok(ops::linear(&context, &w.o)?)
+        let out = ops::linear(&context, &w.o)?;
+        let Some(bias) = w.biases.as_ref().and_then(|b| b.o.as_ref()) else { return Ok(out) };
+        Ok(match &heads {
+            Some(z) => out.broadcast_add(&bias.broadcast_mul(&any_open(z)?)?)?,
+            None => out.broadcast_add(bias)?,
+        })
+    }
+
+    /// The gates on the context of layer `l`: one a key/value group (K) when its query heads have none
+    /// of their own, else one a query head (H).
+    fn head_gates(&self, w: &AttentionWeights, l: usize) -> Result<Option<Tensor>, ModelError> {
+        let Some(gates) = self.gates else { return Ok(None) };
+        let (groups, queries) = (gates.heads(l)?, gates.queries(l)?);
+        let Some(queries) = queries else { return Ok(groups) };
+        let kv_heads = w.k.dim(0)? / self.head_dim;
+        let queries = queries.unsqueeze(0)?; // (1, H/K)
+        let gates = match groups {
+            Some(z) => z.unsqueeze(1)?.broadcast_mul(&queries)?, // (K, H/K)
+            None => queries.broadcast_as((kv_heads, queries.dim(1)?))?,
+        };
+        Ok(Some(gates.flatten_all()?))
+    }
+
+    /// Norms every head of `x (B*T, heads*E)` by itself.
+    fn norm_heads(&self, x: &Tensor, w: &Tensor) -> Result<Tensor, ModelError> {
+        let (n, columns) = x.dims2()?;
+        let heads = x.reshape((n * columns / self.head_dim, self.head_dim))?;
+        let ones = Tensor::ones(self.head_dim, x.dtype(), x.device())?;
+        Ok(ops::rms_norm(&heads, w, &ones, self.eps)?.reshape((n, columns))?)
     }
 
     fn mlp(
@@ -118,6 +213,11 @@ impl<'a> Forward<'a> {
         };
         Ok(ops::linear(&ops::swiglu(&gate, &up, &z)?, &w.down)?)
     }
+}
+
+/// One if a gate of `z` is not 0, else 0: (1), without a gradient.
+fn any_open(z: &Tensor) -> candle_core::Result<Tensor> {
+    z.detach().ne(&z.zeros_like()?)?.to_dtype(z.dtype())?.max_keepdim(0)
 }
 
 /// What the layers of one pass share.

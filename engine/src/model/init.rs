@@ -1,15 +1,16 @@
 //! A model from nothing: random weights, for training a small one from scratch and for benchmarks.
 //!
 //! Projections are normal with deviation 0.02, those that write into the residual stream 0.02 / sqrt(2 L);
-//! norms are 1. Source: Radford et al., "Language models are unsupervised multitask learners".
+//! norms are 1. Biases, where a family has them, are drawn too, with 0.02, so that a model that
+//! lost them would not pass for the same. Source: Radford et al., "Language models are unsupervised multitask learners".
 
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError, ModelOrigin,
-    Tokenizer, Weights,
+    AttentionBiases, AttentionWeights, HeadNorms, LayerWeights, LlamaConfig, MlpWeights, Model,
+    ModelError, ModelOrigin, Tokenizer, Weights,
 };
 use crate::rng::Stream;
 
@@ -41,22 +42,34 @@ impl Model {
                     (0..rows * columns).map(|_| (deviation * stream.normal()) as f32).collect();
                 Tensor::from_vec(data, (rows, columns), device)?.to_dtype(dtype)
             };
-        let ones = || Tensor::ones(config.hidden, dtype, device);
+        let ones = |n: usize| Tensor::ones(n, dtype, device);
         let (d, f) = (config.hidden, config.intermediate);
         let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let residual = DEVIATION / (2.0 * config.layers as f64).sqrt();
         let embed = normal(config.vocab, d, DEVIATION)?;
         let mut layers = Vec::with_capacity(config.layers);
         for _ in 0..config.layers {
-            let attention = AttentionWeights {
-                norm: ones()?,
+            let mut attention = AttentionWeights {
+                norm: ones(d)?,
                 q: normal(q, d, DEVIATION)?,
                 k: normal(kv, d, DEVIATION)?,
                 v: normal(kv, d, DEVIATION)?,
                 o: normal(d, q, residual)?,
+                biases: None,
+                head_norms: None,
             };
+            if config.attention_bias {
+                let mut bias = |n: usize| normal(1, n, DEVIATION)?.squeeze(0);
+                let o = config.family.biases_output().then(|| bias(d)).transpose()?;
+                attention.biases =
+                    Some(AttentionBiases { q: bias(q)?, k: bias(kv)?, v: bias(kv)?, o });
+            }
+            if config.family.has_head_norms() {
+                let e = config.head_dim;
+                attention.head_norms = Some(HeadNorms { q: ones(e)?, k: ones(e)? });
+            }
             let mlp = MlpWeights {
-                norm: ones()?,
+                norm: ones(d)?,
                 gate: normal(f, d, DEVIATION)?,
                 up: normal(f, d, DEVIATION)?,
                 down: normal(d, f, residual)?,
@@ -64,7 +77,7 @@ impl Model {
             layers.push(LayerWeights { attention: Some(attention), mlp: Some(mlp) });
         }
         let head = if config.tied { None } else { Some(normal(config.vocab, d, DEVIATION)?) };
-        let weights = Weights { embed, layers, norm: ones()?, head };
+        let weights = Weights { embed, layers, norm: ones(d)?, head };
         Ok(Self {
             name: name.to_string(),
             config,

@@ -16,6 +16,7 @@
 //! | `frequencies.rs` | rotary frequencies and their scaling |
 //! | `cache.rs` | token by token, with keys and values kept |
 //! | `generate.rs` | sampling text |
+//! | `digest.rs` | the hash of a model |
 //! | `fold.rs` | gates folded into weights, dead parts removed |
 //! | `cut.rs` | a smaller model from gate values |
 
@@ -24,6 +25,7 @@ pub mod checkpoint;
 pub mod config;
 mod cut;
 mod demo;
+mod digest;
 mod error;
 pub mod fold;
 pub mod forward;
@@ -43,8 +45,11 @@ pub use demo::demo;
 pub use error::ModelError;
 pub use origin::ModelOrigin;
 pub use tokenizer::Tokenizer;
-pub use weights::{AttentionWeights, LayerWeights, MlpWeights, Weights};
+pub use weights::{
+    AttentionBiases, AttentionWeights, HeadNorms, LayerWeights, MlpWeights, Weights,
+};
 
+pub use crate::shape::Family;
 use crate::shape::ModelShape;
 
 /// A language model: configuration, weights and, usually, a tokenizer. Cheap to clone.

@@ -1,4 +1,4 @@
-//! A model to a folder that usual loaders open: Hugging Face's `LlamaForCausalLM`, and this engine.
+//! A model to a folder that usual loaders open: Hugging Face's class of its family, and this engine.
 //!
 //! Everything is checked before the first byte, written into a temporary folder, and renamed into
 //! place: a failure leaves no half-written file. The safetensors file is written here rather than
@@ -77,7 +77,7 @@ impl Model {
         Ok(names.into_iter().map(|name| dir.join(name)).collect())
     }
 
-    /// Checks that a Llama checkpoint can say what the model is.
+    /// Checks that a checkpoint can say what the model is.
     fn check_uniform(&self) -> Result<(), ModelError> {
         self.config.check(Path::new(CONFIG))?;
         for (layer, weights) in self.weights.layers.iter().enumerate() {
@@ -96,6 +96,13 @@ impl Model {
             return Err(ModelError::LayerCount { layers, says });
         }
         for (promise, (tensor, found)) in promises(&self.config).zip(self.weights.named()) {
+            if promise.name != tensor {
+                return Err(ModelError::FamilyMismatch {
+                    family: self.config.family,
+                    promised: promise.name,
+                    found: tensor,
+                });
+            }
             let promised = promise.shape(&self.config);
             if promised != found.dims() {
                 let because = promise.because(&self.config, found.dims());
@@ -435,6 +442,12 @@ mod tests {
         let mut model = tiny::model(true);
         model.config.tied = false;
         assert!(save(&model).contains("set `config.tied` to true"), "{}", save(&model));
+        let mut model = tiny::model(true);
+        model.config.attention_bias = true;
+        let text = save(&model);
+        for part in ["a llama", "self_attn.q_proj.bias", "config.attention_bias"] {
+            assert!(text.contains(part), "{part} in: {text}");
+        }
         assert_eq!(names(dir.path()), [""; 0]);
     }
 

@@ -40,6 +40,32 @@ pub struct AttentionWeights {
     pub v: Tensor,
     /// Output projection (D, H*E).
     pub o: Tensor,
+    /// Biases of the projections, in families that have them.
+    pub biases: Option<AttentionBiases>,
+    /// Norms of queries and keys, in families that have them.
+    pub head_norms: Option<HeadNorms>,
+}
+
+/// What is added to the projections of an attention.
+#[derive(Clone, Debug)]
+pub struct AttentionBiases {
+    /// To the queries (H*E).
+    pub q: Tensor,
+    /// To the keys (K*E).
+    pub k: Tensor,
+    /// To the values (K*E).
+    pub v: Tensor,
+    /// To the output (D); none in a Qwen2.
+    pub o: Option<Tensor>,
+}
+
+/// RMS norms over the channels of a head, before rotary positions; all heads of a layer share them.
+#[derive(Clone, Debug)]
+pub struct HeadNorms {
+    /// Of query heads (E).
+    pub q: Tensor,
+    /// Of key heads (E).
+    pub k: Tensor,
 }
 
 /// Gated MLP of one layer, F channels wide.
@@ -84,6 +110,57 @@ impl Weights {
         Ok(Self { embed, layers, norm, head })
     }
 
+    /// Puts tensors back under the names of [`Weights::named`]; a part that has none is none.
+    ///
+    /// # Errors
+    /// The name of a tensor that is missing.
+    pub fn from_named(
+        layers: usize,
+        mut get: impl FnMut(&str) -> Option<Tensor>,
+    ) -> Result<Self, String> {
+        let mut need = |name: String| get(&name).ok_or(name);
+        let embed = need("model.embed_tokens.weight".into())?;
+        let mut all = Vec::with_capacity(layers);
+        for l in 0..layers {
+            let mut bias = |of: &str| need(format!("model.layers.{l}.self_attn.{of}_proj.bias"));
+            let biases = match bias("q") {
+                Err(_) => None,
+                Ok(q) => {
+                    Some(AttentionBiases { q, k: bias("k")?, v: bias("v")?, o: bias("o").ok() })
+                }
+            };
+            let mut part = |name: &str| need(format!("model.layers.{l}.{name}.weight"));
+            let head_norms = match part("self_attn.q_norm") {
+                Err(_) => None,
+                Ok(q) => Some(HeadNorms { q, k: part("self_attn.k_norm")? }),
+            };
+            let attention = match part("input_layernorm") {
+                Err(_) => None,
+                Ok(norm) => Some(AttentionWeights {
+                    norm,
+                    q: part("self_attn.q_proj")?,
+                    k: part("self_attn.k_proj")?,
+                    v: part("self_attn.v_proj")?,
+                    o: part("self_attn.o_proj")?,
+                    biases,
+                    head_norms,
+                }),
+            };
+            let mlp = match part("post_attention_layernorm") {
+                Err(_) => None,
+                Ok(norm) => Some(MlpWeights {
+                    norm,
+                    gate: part("mlp.gate_proj")?,
+                    up: part("mlp.up_proj")?,
+                    down: part("mlp.down_proj")?,
+                }),
+            };
+            all.push(LayerWeights { attention, mlp });
+        }
+        let norm = need("model.norm.weight".into())?;
+        Ok(Self { embed, layers: all, norm, head: need("lm_head.weight".into()).ok() })
+    }
+
     /// Counts the parameters; a tied head counts once.
     pub fn parameters(&self) -> usize {
         self.named().iter().map(|(_, t)| t.elem_count()).sum()
@@ -101,6 +178,17 @@ impl LayerWeights {
                 ("self_attn.v_proj.weight", &a.v),
                 ("self_attn.o_proj.weight", &a.o),
             ]);
+            if let Some(b) = &a.biases {
+                list.extend([
+                    ("self_attn.q_proj.bias", &b.q),
+                    ("self_attn.k_proj.bias", &b.k),
+                    ("self_attn.v_proj.bias", &b.v),
+                ]);
+                list.extend(b.o.iter().map(|o| ("self_attn.o_proj.bias", o)));
+            }
+            if let Some(n) = &a.head_norms {
+                list.extend([("self_attn.q_norm.weight", &n.q), ("self_attn.k_norm.weight", &n.k)]);
+            }
         }
         if let Some(m) = &self.mlp {
             list.extend([
@@ -121,6 +209,19 @@ impl LayerWeights {
                 k: f(&a.k)?,
                 v: f(&a.v)?,
                 o: f(&a.o)?,
+                biases: match &a.biases {
+                    Some(b) => Some(AttentionBiases {
+                        q: f(&b.q)?,
+                        k: f(&b.k)?,
+                        v: f(&b.v)?,
+                        o: b.o.as_ref().map(&mut *f).transpose()?,
+                    }),
+                    None => None,
+                },
+                head_norms: match &a.head_norms {
+                    Some(n) => Some(HeadNorms { q: f(&n.q)?, k: f(&n.k)? }),
+                    None => None,
+                },
             }),
             None => None,
         };
@@ -134,5 +235,25 @@ impl LayerWeights {
             None => None,
         };
         Ok(Self { attention, mlp })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::model::save::tiny;
+
+    #[test]
+    fn weights_of_every_family_come_back_from_their_names() {
+        for (family, biases) in tiny::FAMILIES {
+            let weights = tiny::family(family, biases).weights;
+            let mut named: HashMap<String, &Tensor> = weights.named().into_iter().collect();
+            let back = Weights::from_named(2, |name| named.remove(name).cloned()).unwrap();
+            let names = |w: &Weights| w.named().into_iter().map(|(n, _)| n).collect::<Vec<_>>();
+            assert_eq!(names(&back), names(&weights));
+            assert!(named.is_empty(), "{family}: not taken: {:?}", named.keys());
+        }
     }
 }

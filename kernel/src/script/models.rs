@@ -8,7 +8,7 @@ use woolshed_engine::model::checkpoint::LoadOptions;
 use woolshed_engine::model::generate::GenerateOptions;
 use woolshed_engine::model::hub::{self, HubOptions};
 use woolshed_engine::model::save::SaveOptions;
-use woolshed_engine::model::{LlamaConfig, Model, Tokenizer};
+use woolshed_engine::model::{Family, LlamaConfig, Model, Tokenizer};
 use woolshed_engine::{data::demo, device, judge};
 
 use super::domains::DomainsHandle;
@@ -166,6 +166,8 @@ mod functions {
         let hidden = options.size("hidden")?.unwrap_or(96);
         let heads = options.size("heads")?.unwrap_or(8);
         let config = LlamaConfig {
+            family: Family::Llama,
+            attention_bias: false,
             vocab: special.vocab,
             hidden,
             intermediate: options.size("intermediate")?.unwrap_or(8 * hidden / 3),

@@ -340,8 +340,8 @@ mod functions {
         view::run::mixture_table(&run.lock()).map_err(raise)
     }
 
-    /// Gives a table of the gates of a kind ("layer", "head_layer", "mlp", "head", "intermediate",
-    /// "hidden"): log-alpha, probability of being open, value at the target.
+    /// Gives a table of the gates of a kind ("layer", "head_layer", "mlp", "head", "query",
+    /// "intermediate", "hidden"): log-alpha, probability of being open, value at the target.
     ///
     /// ```rhai
     /// let model = load_model("demo");

@@ -41,7 +41,8 @@ pub(super) fn describe(target: &TargetHandle) -> String {
 #[export_module]
 mod functions {
     /// Names the dimensions to prune to: `layers`, `hidden`, `heads`, `kv_heads`, `intermediate`.
-    /// What is left out stays as the source has it; `heads` and `kv_heads` follow each other.
+    /// What is left out stays as the source has it; `heads` and `kv_heads` follow each other,
+    /// and naming both may ask for fewer query heads a key/value head.
     ///
     /// ```rhai
     /// let target = target_shape(#{layers: 3, hidden: 64});

@@ -18,6 +18,8 @@ enum Dim {
     Queries,
     /// K*E.
     Keys,
+    /// E.
+    Head,
 }
 
 impl Dim {
@@ -28,6 +30,7 @@ impl Dim {
             Self::Intermediate => c.intermediate,
             Self::Queries => c.heads * c.head_dim,
             Self::Keys => c.kv_heads * c.head_dim,
+            Self::Head => c.head_dim,
         }
     }
 
@@ -38,6 +41,7 @@ impl Dim {
             Self::Intermediate => format!("intermediate_size {}", c.intermediate),
             Self::Queries => format!("num_attention_heads {} x head_dim {}", c.heads, c.head_dim),
             Self::Keys => format!("num_key_value_heads {} x head_dim {}", c.kv_heads, c.head_dim),
+            Self::Head => format!("head_dim {}", c.head_dim),
         }
     }
 }
@@ -70,22 +74,37 @@ impl Promise {
 /// Lists every tensor a configuration promises, in the order of [`crate::model::Weights::named`].
 /// It is an iterator because a configuration may promise absurdly many layers.
 pub(in crate::model) fn promises(config: &LlamaConfig) -> impl Iterator<Item = Promise> {
-    use Dim::{Hidden, Intermediate, Keys, Queries, Vocab};
-    const LAYER: [(&str, &[Dim]); 9] = [
+    use Dim::{Head, Hidden, Intermediate, Keys, Queries, Vocab};
+    const ATTENTION: [(&str, &[Dim]); 5] = [
         ("input_layernorm.weight", &[Hidden]),
         ("self_attn.q_proj.weight", &[Queries, Hidden]),
         ("self_attn.k_proj.weight", &[Keys, Hidden]),
         ("self_attn.v_proj.weight", &[Keys, Hidden]),
         ("self_attn.o_proj.weight", &[Hidden, Queries]),
+    ];
+    const BIASES: [(&str, &[Dim]); 4] = [
+        ("self_attn.q_proj.bias", &[Queries]),
+        ("self_attn.k_proj.bias", &[Keys]),
+        ("self_attn.v_proj.bias", &[Keys]),
+        ("self_attn.o_proj.bias", &[Hidden]),
+    ];
+    const HEAD_NORMS: [(&str, &[Dim]); 2] =
+        [("self_attn.q_norm.weight", &[Head]), ("self_attn.k_norm.weight", &[Head])];
+    const MLP: [(&str, &[Dim]); 4] = [
         ("post_attention_layernorm.weight", &[Hidden]),
         ("mlp.gate_proj.weight", &[Intermediate, Hidden]),
         ("mlp.up_proj.weight", &[Intermediate, Hidden]),
         ("mlp.down_proj.weight", &[Hidden, Intermediate]),
     ];
     let promise = |name: &str, dims| Promise { name: name.to_string(), dims };
-    let layers = (0..config.layers).flat_map(|l| {
-        LAYER
-            .iter()
+    let biases = match (config.attention_bias, config.family.biases_output()) {
+        (false, _) => 0,
+        (true, false) => 3,
+        (true, true) => 4,
+    };
+    let norms = if config.family.has_head_norms() { HEAD_NORMS.len() } else { 0 };
+    let layers = (0..config.layers).flat_map(move |l| {
+        (ATTENTION.iter().chain(&BIASES[..biases]).chain(&HEAD_NORMS[..norms]).chain(&MLP))
             .map(move |(name, dims)| Promise { name: format!("model.layers.{l}.{name}"), dims })
     });
     let head = (!config.tied).then(|| promise("lm_head.weight", &[Vocab, Hidden]));

@@ -71,8 +71,8 @@ fn shard(dir: &Path) {
 
 #[test]
 fn promises_name_the_tensors_in_the_order_of_the_weights() {
-    for tied in [true, false] {
-        let model = tiny::model(tied);
+    let families = tiny::FAMILIES.map(|(family, biases)| tiny::family(family, biases));
+    for model in [tiny::model(true), tiny::model(false)].into_iter().chain(families) {
         let promised: Vec<_> =
             promises(&model.config).map(|p| (p.shape(&model.config), p.name)).collect();
         let named: Vec<_> =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::model::{
-    AttentionWeights, LayerWeights, LlamaConfig, MlpWeights, Model, Tokenizer, Weights,
+    AttentionWeights, Family, LayerWeights, LlamaConfig, MlpWeights, Model, Tokenizer, Weights,
 };
 use crate::rng::Stream;
 
@@ -32,6 +32,8 @@ pub(crate) const TOKENIZER: &str = r#"{
 /// Two layers, D 8, H 4, K 2, E 2, F 12, V 8; weights drawn from a named stream.
 pub(crate) fn model(tied: bool) -> Model {
     let config = LlamaConfig {
+        family: Family::Llama,
+        attention_bias: false,
         vocab: 8,
         hidden: 8,
         intermediate: 12,
@@ -62,6 +64,8 @@ pub(crate) fn model(tied: bool) -> Model {
             k: draw(&[4, 8]),
             v: draw(&[4, 8]),
             o: draw(&[8, 8]),
+            biases: None,
+            head_norms: None,
         };
         let mlp = MlpWeights {
             norm: draw(&[8]),
@@ -86,6 +90,23 @@ pub(crate) fn model(tied: bool) -> Model {
         provenance: vec![("source".to_string(), "tiny".to_string())],
         origin: crate::model::ModelOrigin::Unknown,
     }
+}
+
+/// Every family with and without biases, as far as it has the choice.
+pub(crate) const FAMILIES: [(Family, bool); 6] = [
+    (Family::Llama, false),
+    (Family::Llama, true),
+    (Family::Mistral, false),
+    (Family::Qwen2, true),
+    (Family::Qwen3, false),
+    (Family::Qwen3, true),
+];
+
+/// The untied model with random weights and what a family adds.
+pub(crate) fn family(family: Family, attention_bias: bool) -> Model {
+    let plain = model(false);
+    let config = LlamaConfig { family, attention_bias, ..plain.config };
+    Model::random("tiny", config, plain.tokenizer, 1, DType::F32, &Device::Cpu).unwrap()
 }
 
 /// Every number of a model, tensor by tensor, with the names.
