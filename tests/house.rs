@@ -12,7 +12,7 @@ const LONGEST: usize = 600;
 
 /// The floors of the engine, ground first. A room imports rooms of lower floors only.
 const ENGINE: &[&[&str]] = &[
-    &["names", "files"],
+    &["names", "files", "digest"],
     &["shape", "rng", "device", "progress"],
     &["ops", "gate"],
     &["model"],

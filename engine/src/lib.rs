@@ -6,6 +6,7 @@
 
 pub mod data;
 pub mod device;
+pub mod digest;
 pub mod error;
 pub mod files;
 pub mod gate;

@@ -86,6 +86,9 @@ fn golden_trajectories_step_by_step() {
             figure("lag_loss", figures.lagrangian);
             figure("total", figures.loss + figures.lagrangian);
             figure("grad_norm_before_clip", figures.grad_norm);
+            figure("grad_norm_weights", figures.grad_norms.weights);
+            figure("grad_norm_masks", figures.grad_norms.gates);
+            figure("grad_norm_lambdas", figures.grad_norms.multipliers);
             let shown = (&figures.expected[..], figures.target.as_deref(), figures.overall);
             compare_info(&mut compare, &at, &shear.gates, shown, &step["info"], TRAINED);
             for (table, pair) in shear.gates.tables.iter().zip(&shear.lagrangian.multipliers) {

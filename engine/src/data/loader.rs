@@ -23,12 +23,12 @@ pub struct Batch {
     pub seq_len: usize,
 }
 
-/// Draws batches. See the module for the rules.
+/// Draws batches. See the module for the rules. A clone is cheap and independent.
 #[derive(Clone, Debug)]
 pub struct Loader {
     domains: Arc<Domains>,
     /// Per domain, the row order of the cursor's epoch; empty until it is first needed.
-    orders: Vec<Vec<u32>>,
+    orders: Vec<Arc<Vec<u32>>>,
     state: LoaderState,
 }
 
@@ -69,7 +69,7 @@ impl Loader {
             drawn: vec![0; n],
             cursors: vec![Cursor::default(); n],
         };
-        Self { domains, orders: vec![Vec::new(); n], state }
+        Self { domains, orders: vec![Arc::default(); n], state }
     }
 
     /// Draws `batch` rows; each draws its domain with probability proportional to `weights`.
@@ -128,7 +128,7 @@ impl Loader {
                 });
             }
         }
-        self.orders = vec![Vec::new(); n];
+        self.orders = vec![Arc::default(); n];
         self.state = state;
         Ok(())
     }
@@ -139,13 +139,14 @@ impl Loader {
         let cursor = &mut self.state.cursors[d];
         if cursor.next >= domain.train.len() {
             *cursor = Cursor { epoch: cursor.epoch + 1, next: 0 };
-            self.orders[d].clear();
+            self.orders[d] = Arc::default();
         }
         let order = &mut self.orders[d];
         if order.is_empty() {
-            order.extend(0..domain.train.len() as u32);
+            let mut rows: Vec<u32> = (0..domain.train.len() as u32).collect();
             let purpose = format!("loader/order/{}", domain.name);
-            Stream::new(self.state.seed, &purpose, cursor.epoch).shuffle(order);
+            Stream::new(self.state.seed, &purpose, cursor.epoch).shuffle(&mut rows);
+            *order = Arc::new(rows);
         }
         let row = order[cursor.next];
         cursor.next += 1;

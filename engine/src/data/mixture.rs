@@ -149,7 +149,7 @@ impl Mixture {
     }
 
     /// Checks that the fields, which anybody may set, can be computed with.
-    fn check(&self) -> Result<(), DataError> {
+    pub(crate) fn check(&self) -> Result<(), DataError> {
         self.check_list("weights", "weight", &self.weights)?;
         self.check_list("reference losses", "reference loss", &self.reference)?;
         if let Some(d) = self.weights.iter().position(|w| *w < 0.0) {

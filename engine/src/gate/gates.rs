@@ -1,5 +1,7 @@
 //! The gates of one run: log-alphas by kind, their samples, their deterministic values.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,9 @@ pub struct Table {
     pub keep: Option<usize>,
     /// Log-alphas, row by row.
     pub log_alpha: Vec<f64>,
+    /// Gates held open (true) or closed (false), by their place in `log_alpha`. A held gate is
+    /// exactly 1 or 0, always, and takes no gradient; the others make up for it.
+    pub held: BTreeMap<usize, bool>,
 }
 
 /// All gates of a run.
@@ -68,8 +73,34 @@ pub struct GateRow {
     pub log_alpha: f64,
     /// The probability that it is not 0.
     pub probability: f64,
+    /// Its deterministic value with as many zeros as are expected now.
+    pub current: f64,
     /// Its deterministic value at the target: exactly 0 when it would be cut now.
     pub value: f64,
+    /// Whether it is held open (true) or closed (false).
+    pub held: Option<bool>,
+}
+
+impl Table {
+    /// Makes the gates of a kind, all open.
+    pub(super) fn open(
+        kind: GateKind,
+        source: &ModelShape,
+        target: Option<&ModelShape>,
+        seed: u64,
+    ) -> Self {
+        let (rows, width) = kind.size(source);
+        let mut stream = Stream::new(seed, &format!("gate-init/{kind}"), 0);
+        let log_alpha = (0..rows * width).map(|_| 5.0 + 0.01 * stream.normal()).collect();
+        let keep = target.map(|t| kind.kept(t));
+        Self { kind, rows, width, keep, log_alpha, held: BTreeMap::new() }
+    }
+
+    /// The held gates of a row, by their place in the row.
+    pub fn held_in(&self, row: usize) -> impl Iterator<Item = (usize, bool)> {
+        let first = row * self.width;
+        self.held.range(first..first + self.width).map(move |(&i, &open)| (i - first, open))
+    }
 }
 
 impl Gates {
@@ -79,7 +110,7 @@ impl Gates {
     /// all gates start tied and noise with the loss's gradient tells them apart.
     ///
     /// # Errors
-    /// An illegal combination of kinds.
+    /// A combination of kinds that is illegal, or illegal for this source.
     pub fn new(
         source: &ModelShape,
         target: Option<&ModelShape>,
@@ -88,14 +119,9 @@ impl Gates {
         mask_embeddings: bool,
         seed: u64,
     ) -> std::result::Result<Self, GateError> {
-        let tables = GateKind::combination(kinds)?
+        let tables = GateKind::legal(kinds, source)?
             .into_iter()
-            .map(|kind| {
-                let (rows, width) = kind.size(source);
-                let mut stream = Stream::new(seed, &format!("gate-init/{kind}"), 0);
-                let log_alpha = (0..rows * width).map(|_| 5.0 + 0.01 * stream.normal()).collect();
-                Table { kind, rows, width, keep: target.map(|t| kind.kept(t)), log_alpha }
-            })
+            .map(|kind| Table::open(kind, source, target, seed))
             .collect();
         Ok(Self { distribution, source: *source, tables, mask_embeddings })
     }
@@ -141,7 +167,16 @@ impl Gates {
     /// Samples every gate from its noise.
     pub fn sample(&self, noise: &[Vec<f64>]) -> GateValues {
         let sampled = |(table, u): (&Table, &Vec<f64>)| -> (Vec<f64>, Vec<f64>) {
-            table.log_alpha.iter().zip(u).map(|(&a, &u)| self.distribution.sample(a, u)).unzip()
+            let (mut values, mut slopes): (Vec<f64>, Vec<f64>) = table
+                .log_alpha
+                .iter()
+                .zip(u)
+                .map(|(&a, &u)| self.distribution.sample(a, u))
+                .unzip();
+            for (&i, &open) in &table.held {
+                (values[i], slopes[i]) = (f64::from(open), 0.0);
+            }
+            (values, slopes)
         };
         let (values, slopes) = self.tables.iter().zip(noise).map(sampled).unzip();
         GateValues { kinds: self.kinds(), values, slopes, mask_embeddings: self.mask_embeddings }
@@ -154,13 +189,7 @@ impl Gates {
     ///
     /// Ties fall in the order (value, index): of equal gates the one with the lower index is cut.
     pub fn evaluate(&self, mode: EvalMode) -> GateValues {
-        let values = self.tables.iter().map(|table| {
-            table
-                .log_alpha
-                .chunks(table.width)
-                .flat_map(|row| self.row_values(row, table.keep, mode))
-                .collect()
-        });
+        let values = self.tables.iter().map(|table| self.table_values(table, mode));
         GateValues {
             kinds: self.kinds(),
             values: values.collect(),
@@ -169,19 +198,36 @@ impl Gates {
         }
     }
 
-    fn row_values(&self, row: &[f64], keep: Option<usize>, mode: EvalMode) -> Vec<f64> {
-        let row: Vec<f64> = row.iter().map(|&a| self.distribution.clamp(a)).collect();
-        let zeros = match (mode, keep) {
-            (EvalMode::Target, Some(keep)) => row.len() - keep,
-            _ => {
-                let open: f64 = row.iter().map(|&a| self.distribution.open(a)).sum();
-                (row.len() as f64 - open).round_ties_even().max(0.0) as usize
-            }
+    /// The probability that each gate of a table is exactly 0, and its derivative by log-alpha.
+    pub fn closed(&self, table: &Table) -> Vec<(f64, f64)> {
+        let mut closed: Vec<(f64, f64)> =
+            table.log_alpha.iter().map(|&a| self.distribution.closed(a)).collect();
+        for (&i, &open) in &table.held {
+            closed[i] = (f64::from(!open), 0.0);
+        }
+        closed
+    }
+
+    fn table_values(&self, table: &Table, mode: EvalMode) -> Vec<f64> {
+        (0..table.rows).flat_map(|row| self.row_values(table, row, mode)).collect()
+    }
+
+    fn row_values(&self, table: &Table, row: usize, mode: EvalMode) -> Vec<f64> {
+        let log_alpha = &table.log_alpha[row * table.width..(row + 1) * table.width];
+        let log_alpha: Vec<f64> = log_alpha.iter().map(|&a| self.distribution.clamp(a)).collect();
+        let mut open: Vec<f64> = log_alpha.iter().map(|&a| self.distribution.open(a)).collect();
+        let mut values: Vec<f64> = log_alpha.iter().map(|&a| self.distribution.value(a)).collect();
+        for (i, held) in table.held_in(row) {
+            (open[i], values[i]) = (f64::from(held), f64::from(held));
+        }
+        let width = table.width;
+        let zeros = match (mode, table.keep) {
+            (EvalMode::Target, Some(keep)) => width - keep,
+            _ => (width as f64 - open.iter().sum::<f64>()).round_ties_even().max(0.0) as usize,
         };
-        let mut values: Vec<f64> = row.iter().map(|&a| self.distribution.value(a)).collect();
-        let mut order: Vec<usize> = (0..row.len()).collect();
+        let mut order: Vec<usize> = (0..width).collect();
         order.sort_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
-        for &i in order.iter().take(zeros.min(row.len())) {
+        for &i in order.iter().take(zeros.min(width)) {
             values[i] = 0.0;
         }
         values
@@ -193,17 +239,22 @@ impl Gates {
     /// A kind that this run does not have.
     pub fn list(&self, kind: GateKind) -> std::result::Result<Vec<GateRow>, GateError> {
         let table = self.table(kind)?;
-        let values: Vec<f64> = table
-            .log_alpha
-            .chunks(table.width)
-            .flat_map(|row| self.row_values(row, table.keep, EvalMode::Target))
-            .collect();
+        let (current, values) = (
+            self.table_values(table, EvalMode::Current),
+            self.table_values(table, EvalMode::Target),
+        );
+        let open = |i: usize, a: f64| match table.held.get(&i) {
+            Some(&open) => f64::from(open),
+            None => self.distribution.open(self.distribution.clamp(a)),
+        };
         let row = |(i, &log_alpha): (usize, &f64)| GateRow {
             row: i / table.width,
             index: i % table.width,
             log_alpha,
-            probability: self.distribution.open(self.distribution.clamp(log_alpha)),
+            probability: open(i, log_alpha),
+            current: current[i],
             value: values[i],
+            held: table.held.get(&i).copied(),
         };
         Ok(table.log_alpha.iter().enumerate().map(row).collect())
     }
@@ -287,6 +338,14 @@ impl GateTensors {
     /// candle's.
     pub fn heads(&self, l: usize) -> Result<Option<Tensor>> {
         self.var(GateKind::Head).map(|z| z.get(l)).transpose()
+    }
+
+    /// The gates of layer `l`'s query heads within a group (H/K), the same in every group.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn queries(&self, l: usize) -> Result<Option<Tensor>> {
+        self.var(GateKind::Query).map(|z| z.get(l)).transpose()
     }
 
     /// The gates of layer `l`'s MLP channels (F).

@@ -9,9 +9,11 @@
 //! | `hard_concrete.rs` | the distribution: sampling, probabilities, gradients |
 //! | `kind.rs` | which gates there are and what they multiply |
 //! | `gates.rs` | the gates of one run: values, targets, evaluation |
+//! | `edit.rs` | gates held open or closed, moved, aimed elsewhere |
 //! | `lagrangian.rs` | constraints that pull the gates to the target |
 //! | `random.rs` | a random structure, for comparison |
 
+mod edit;
 mod error;
 mod gates;
 mod hard_concrete;
@@ -19,6 +21,7 @@ mod kind;
 mod lagrangian;
 mod random;
 
+pub use edit::GatePlace;
 pub use error::GateError;
 pub use gates::{EvalMode, GateRow, GateTensors, GateValues, Gates, Table};
 pub use hard_concrete::HardConcrete;

@@ -1,4 +1,6 @@
-//! What every step and every evaluation leaves behind.
+//! What every step, evaluation and edit leaves behind.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,4 +28,59 @@ pub struct EvalRecord {
     pub losses: Vec<f64>,
     /// The mixture that follows from it.
     pub mixture: Vec<f64>,
+}
+
+/// One edit, as tables and charts show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Steps taken before it.
+    pub step: u64,
+    /// What was changed, in a few words.
+    pub what: String,
+}
+
+/// Everything a run remembers; a clone is cheap.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    pub(super) steps: Arc<Vec<StepRecord>>,
+    pub(super) evaluations: Arc<Vec<EvalRecord>>,
+    pub(super) marks: Arc<Vec<Mark>>,
+}
+
+impl History {
+    /// Every step taken.
+    pub fn steps(&self) -> &[StepRecord] {
+        &self.steps
+    }
+
+    /// Every evaluation.
+    pub fn evaluations(&self) -> &[EvalRecord] {
+        &self.evaluations
+    }
+
+    /// Every edit.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    pub(super) fn new(
+        steps: Vec<StepRecord>,
+        evaluations: Vec<EvalRecord>,
+        marks: Vec<Mark>,
+    ) -> Self {
+        Self { steps: Arc::new(steps), evaluations: Arc::new(evaluations), marks: Arc::new(marks) }
+    }
+
+    /// Makes room for a gate kind that joined at place `at` of every list by kind: until now nothing
+    /// of it was closed and nothing was asked of it.
+    pub(super) fn insert_kind(&mut self, at: usize) {
+        for record in Arc::make_mut(&mut self.steps) {
+            let figures = &mut record.figures;
+            figures.expected.insert(at, 0.0);
+            figures.multipliers.insert(at, Default::default());
+            if let Some(target) = &mut figures.target {
+                target.insert(at, 0.0);
+            }
+        }
+    }
 }

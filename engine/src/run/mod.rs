@@ -6,17 +6,36 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `options.rs` | what a run is started with, checked |
-//! | `history.rs` | what every step and evaluation leaves behind |
+//! | `origin.rs` | how a run came to be: enough to make it again |
+//! | `journal.rs` | what was done to it: steps, evaluations, edits |
+//! | `state.rs` | all that a step changes, as one value; its hash |
+//! | `run.rs` | the run itself: start, step, evaluate, edit, fork, rewind |
+//! | `snapshots.rs` | states kept in memory to go back to |
+//! | `store/` | runs on disk: save, autosave, resume |
+//! | `history.rs` | what every step, evaluation and edit leaves behind |
+//! | `report.rs` | where a run stands, for people |
+//! | `extract.rs` | the model it has made so far, with its provenance |
 //! | `error.rs` | what can go wrong |
-//! | `run.rs` | the run itself: start, step, evaluate, extract |
 
 mod error;
+mod extract;
 mod history;
+mod journal;
 mod options;
+mod origin;
+mod report;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
 mod run;
+mod snapshots;
+mod state;
+mod store;
 
 pub use error::RunError;
-pub use history::{EvalRecord, StepRecord};
+pub use history::{EvalRecord, History, Mark, StepRecord};
+pub use journal::{Changes, Edit, Journal, Operation};
 pub use options::{Reference, ShearOptions, TrainOptions};
-pub use run::{KindStatus, Run, RunStatus, StepReport};
+pub use origin::{How, RunOrigin};
+pub use report::{KindStatus, RunStatus, StepReport};
+pub use run::Run;
+pub use snapshots::KeepPolicy;
+pub use store::{Autosave, ResumeOptions};

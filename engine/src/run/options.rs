@@ -109,12 +109,12 @@ impl Default for ShearOptions {
 }
 
 /// Refuses an option with its nearest legal value.
-fn refuse<T: ToString>(
+fn refuse(
     option: &'static str,
     value: impl ToString,
     why: &str,
     nearest: impl ToString,
-) -> Result<T, RunError> {
+) -> Result<(), RunError> {
     Err(RunError::Option {
         option,
         value: value.to_string(),
@@ -128,7 +128,27 @@ fn positive(option: &'static str, value: f64, nearest: f64) -> Result<(), RunErr
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
-    refuse::<String>(option, value, "it must be a number above 0", nearest).map(|_| ())
+    refuse(option, value, "it must be a number above 0", nearest)
+}
+
+/// Checks the rates of gates and multipliers and an overall sparsity, where they are given.
+///
+/// # Errors
+/// The first that is out of range, with the nearest legal value.
+pub(super) fn check_rates(
+    gate_lr: Option<f64>,
+    multiplier_lr: Option<f64>,
+    sparsity: Option<f64>,
+) -> Result<(), RunError> {
+    gate_lr.map_or(Ok(()), |lr| positive("gate_lr", lr, 1.0))?;
+    multiplier_lr.map_or(Ok(()), |lr| positive("multiplier_lr", lr, 1.0))?;
+    match sparsity {
+        Some(s) if !(s > 0.0 && s < 1.0) => {
+            let why = "a share of the prunable parameters, between 0 and 1";
+            refuse("sparsity", s, why, 0.5)
+        }
+        _ => Ok(()),
+    }
 }
 
 impl TrainOptions {
@@ -138,7 +158,7 @@ impl TrainOptions {
     /// The first option that is out of range, with the nearest legal value.
     pub fn check(&self, domains: usize) -> Result<(), RunError> {
         let at_least_one = |option, value: u64| match value {
-            0 => refuse::<String>(option, value, "at least 1", 1).map(|_| ()),
+            0 => refuse(option, value, "at least 1", 1),
             _ => Ok(()),
         };
         at_least_one("steps", self.steps)?;
@@ -148,37 +168,22 @@ impl TrainOptions {
         positive("clip", self.clip, 1.0)?;
         positive("eta", self.eta, 1.0)?;
         if !(0.0..=1.0).contains(&self.lr_floor) {
-            refuse::<String>(
-                "lr_floor",
-                self.lr_floor,
-                "a factor in 0..1",
-                self.lr_floor.clamp(0.0, 1.0),
-            )?;
+            refuse("lr_floor", self.lr_floor, "a factor in 0..1", self.lr_floor.clamp(0.0, 1.0))?;
         }
         if !(0.0..1.0).contains(&self.smoothing) {
-            refuse::<String>("smoothing", self.smoothing, "a share in 0..1", 1e-4)?;
+            refuse("smoothing", self.smoothing, "a share in 0..1", 1e-4)?;
         }
         if self.lr_warmup.is_some_and(|w| w > self.steps) {
-            refuse::<String>(
-                "lr_warmup",
-                self.lr_warmup.unwrap_or(0),
-                "longer than `steps`",
-                self.steps,
-            )?;
+            refuse("lr_warmup", self.lr_warmup.unwrap_or(0), "longer than `steps`", self.steps)?;
         }
         if let Some(mixture) = &self.mixture {
             let shown = format!("{mixture:?}");
             if mixture.len() != domains {
-                refuse::<String>(
-                    "mixture",
-                    shown,
-                    "one weight a domain",
-                    format!("{domains} weights"),
-                )?;
+                refuse("mixture", shown, "one weight a domain", format!("{domains} weights"))?;
             } else if mixture.iter().any(|w| !w.is_finite() || *w < 0.0)
                 || mixture.iter().sum::<f64>() <= 0.0
             {
-                refuse::<String>(
+                refuse(
                     "mixture",
                     shown,
                     "weights are 0 or more, and one is above 0",
@@ -202,19 +207,8 @@ impl ShearOptions {
     /// # Errors
     /// The first option that is out of range, with the nearest legal value.
     pub fn check(&self) -> Result<(), RunError> {
-        positive("gate_lr", self.gate_lr, 1.0)?;
-        positive("multiplier_lr", self.multiplier_lr, 1.0)?;
+        check_rates(Some(self.gate_lr), Some(self.multiplier_lr), self.sparsity)?;
         positive("temperature", self.distribution.temperature, 2.0 / 3.0)?;
-        if let Some(s) = self.sparsity
-            && !(s > 0.0 && s < 1.0)
-        {
-            refuse::<String>(
-                "sparsity",
-                s,
-                "a share of the prunable parameters, between 0 and 1",
-                0.5,
-            )?;
-        }
         if let Some(kinds) = &self.gates {
             GateKind::combination(kinds)?;
         }

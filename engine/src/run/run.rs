@@ -1,73 +1,55 @@
-//! The run itself: start, step, evaluate, extract.
+//! The run itself: start, step, evaluate, edit, fork, rewind.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use super::{EvalRecord, Reference, RunError, ShearOptions, StepRecord, TrainOptions};
+use super::journal::{Edit, Journal, Operation};
+use super::snapshots::Snapshots;
+use super::state::{State, trainer_config};
+use super::store::Autosave;
+use super::{
+    EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin, RunStatus,
+    ShearOptions, StepRecord, StepReport, TrainOptions,
+};
 use crate::data::{Domains, Loader, Mixture};
-use crate::gate::{Constraint, EvalMode, GateKind, GateValues, Gates, Lagrangian, Multipliers};
+use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
 use crate::judge;
-use crate::model::{LlamaConfig, Model};
-use crate::progress::{Progress, Watch};
+use crate::model::{Model, ModelError};
+use crate::progress::Watch;
 use crate::shape::{ModelShape, TargetShape};
-use crate::train::{Shear, ShearRates, StepOutcome, Trainer, TrainerConfig};
+use crate::train::{Shear, ShearRates, Trainer};
 
-/// A model in training.
+/// A model in training: a value that can be looked into, changed, copied and taken back.
 #[derive(Debug)]
 pub struct Run {
-    source: Model,
-    target: Option<ModelShape>,
-    options: TrainOptions,
-    trainer: Trainer,
-    loader: Loader,
-    mixture: Mixture,
-    first_mixture: Vec<f64>,
-    step: u64,
-    steps: Vec<StepRecord>,
-    evaluations: Vec<EvalRecord>,
+    pub(super) start: Arc<Start>,
+    pub(super) state: State,
+    pub(super) kept: Snapshots,
+    pub(super) autosave: Option<Autosave>,
+    /// Folders that this run saved into or came from.
+    pub(super) homes: Vec<PathBuf>,
 }
 
-/// What a call of [`Run::step`] did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepReport {
-    /// Steps taken by this call.
-    pub taken: u64,
-    /// Whether it stopped because the caller asked.
-    pub interrupted: bool,
-    /// Wall time, seconds.
-    pub seconds: f64,
-    /// Training tokens a second.
-    pub tokens_per_second: f64,
+/// What a run was started with; it never changes, and forks share it.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub source: Model,
+    pub digest: OnceLock<String>,
+    pub how: How,
+    pub options: TrainOptions,
+    pub mixture: Vec<f64>,
 }
 
-/// Where a run stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunStatus {
-    /// Steps taken.
-    pub step: u64,
-    /// Loss of the last batch, nats/token; none before the first step.
-    pub loss: Option<f64>,
-    /// Value of the constraints at the last step.
-    pub lagrangian: f64,
-    /// Training tokens seen.
-    pub tokens: u64,
-    /// Per gate kind: expected sparsity now, target of the shape, target at this step.
-    pub sparsity: Vec<(GateKind, KindStatus)>,
-    /// Expected sparsity of the prunable parameters now.
-    pub overall: Option<f64>,
-}
-
-/// One gate kind in [`RunStatus`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KindStatus {
-    /// Expected sparsity now, mean over layers.
-    pub expected: f64,
-    /// Sparsity of the target shape; none in the global mode.
-    pub target: Option<f64>,
-    /// The target's part that applies now, during the sparsity warm-up.
-    pub scheduled: Option<f64>,
-    /// Its multipliers; those of the overall constraint in the global mode.
-    pub multipliers: Multipliers,
+impl Start {
+    /// Hash of the source.
+    pub fn digest(&self) -> Result<&str, RunError> {
+        if self.digest.get().is_none() {
+            let digest = self.source.digest()?;
+            return Ok(self.digest.get_or_init(|| digest));
+        }
+        Ok(self.digest.get().map_or("", String::as_str))
+    }
 }
 
 impl Run {
@@ -84,6 +66,7 @@ impl Run {
         shear: &ShearOptions,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
+        let how = How::Shear { target: *target, options: Box::new(shear.clone()) };
         train.check(domains.domains.len())?;
         shear.check()?;
         let source = model.shape();
@@ -110,7 +93,7 @@ impl Run {
         let lagrangian = Lagrangian::new(constraint, warmup, &gates);
         let rates = ShearRates { gates: shear.gate_lr, multipliers: shear.multiplier_lr };
         let shear = Shear::new(gates, lagrangian, rates, train.adam, train.seed);
-        Self::start(model, shape, domains, train, Some(shear), watch)
+        Self::start(model, shape, domains, train, Some(shear), how, watch)
     }
 
     /// Starts to continue the pre-training of `model` on `domains`.
@@ -124,7 +107,7 @@ impl Run {
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
         train.check(domains.domains.len())?;
-        Self::start(model, None, domains, train, None, watch)
+        Self::start(model, None, domains, train, None, How::Recover, watch)
     }
 
     fn start(
@@ -133,16 +116,10 @@ impl Run {
         domains: Arc<Domains>,
         options: TrainOptions,
         shear: Option<Shear>,
+        how: How,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
-        let config = TrainerConfig {
-            lr: options.lr,
-            schedule: options.schedule(),
-            clip: options.clip,
-            adam: options.adam,
-            tokens: domains.seq_len,
-        };
-        let trainer = Trainer::new(model, config, shear)?;
+        let trainer = Trainer::new(model, trainer_config(&options, domains.seq_len), shear)?;
         let reference = reference_losses(model, &domains, &options, watch)?;
         let n = domains.domains.len();
         let weights = options.mixture.clone().unwrap_or_else(|| vec![1.0; n]);
@@ -155,52 +132,73 @@ impl Run {
             eta: options.eta,
             smoothing: options.smoothing,
         };
-        let first_mixture = mixture.weights.clone();
-        let loader = Loader::new(domains, options.seed);
-        Ok(Self {
+        let start = Start {
             source: model.clone(),
-            target,
+            digest: OnceLock::new(),
+            how,
+            options: options.clone(),
+            mixture: mixture.weights.clone(),
+        };
+        let loader = Loader::new(domains, options.seed);
+        let state = State {
+            step: 0,
+            tokens: 0,
+            due: false,
             options,
+            target,
             trainer,
             loader,
             mixture,
-            first_mixture,
-            step: 0,
-            steps: Vec::new(),
-            evaluations: Vec::new(),
-        })
+            history: History::default(),
+            journal: Journal::default(),
+        };
+        Ok(Self::with(Arc::new(start), state))
+    }
+
+    /// A run that stands at `state`.
+    pub(super) fn with(start: Arc<Start>, state: State) -> Self {
+        let mut kept = Snapshots::default();
+        kept.keep(&state);
+        Self { start, state, kept, autosave: None, homes: Vec::new() }
     }
 
     /// Takes up to `n` steps; evaluates every domain and updates the mixture every `eval_every`.
     ///
-    /// Stops at the next step boundary when the watch asks; a run that stopped goes on from there.
+    /// Stops at the next step boundary when the watch asks; a run that stopped goes on from there
+    /// as if it had not.
     ///
     /// # Errors
-    /// A loss that is no number: the run stays at the step before.
+    /// A loss that is no number: the run stays at the step before. An autosave that fails: the step
+    /// is taken.
     pub fn step(&mut self, n: u64, watch: &dyn Watch) -> Result<StepReport, RunError> {
         let begin = Instant::now();
-        let first = self.step;
+        let first = self.state.step;
         let mut interrupted = false;
-        for _ in 0..n {
+        while self.state.due || self.state.step < first + n {
             if watch.stop_requested() {
                 interrupted = true;
                 break;
             }
-            self.one_step()?;
-            watch.tick(&self.progress(first, n, begin));
-            if self.step.is_multiple_of(self.options.eval_every) {
-                match self.evaluate(watch) {
-                    Err(RunError::Model(crate::model::ModelError::Interrupted)) => {
+            if self.state.due {
+                match self.settle(watch) {
+                    Err(RunError::Model(ModelError::Interrupted)) => {
                         interrupted = true;
                         break;
                     }
                     other => other?,
                 }
+            } else {
+                self.state.advance()?;
+                watch.tick(&self.state.progress(first, n, begin));
+            }
+            if !self.state.due {
+                self.kept.offer(&self.state);
+                self.autosave_if_due()?;
             }
         }
-        let taken = self.step - first;
+        let taken = self.state.step - first;
         let seconds = begin.elapsed().as_secs_f64();
-        let tokens = taken * self.tokens_per_step();
+        let tokens = taken * self.state.tokens_per_step();
         Ok(StepReport {
             taken,
             interrupted,
@@ -209,27 +207,12 @@ impl Run {
         })
     }
 
-    fn tokens_per_step(&self) -> u64 {
-        (self.options.batch * self.loader.domains().seq_len) as u64
-    }
-
-    fn one_step(&mut self) -> Result<(), RunError> {
-        let before = self.loader.state();
-        let batch = self.loader.next_batch(&self.mixture.weights, self.options.batch)?;
-        let figures = match self.trainer.step(self.step, &batch.ids, None)? {
-            StepOutcome::Taken(figures) => figures,
-            StepOutcome::NotFinite(loss) => {
-                self.loader.restore(before)?;
-                return Err(RunError::Diverged { step: self.step, loss, lr: self.options.lr });
-            }
-        };
-        self.step += 1;
-        self.steps.push(StepRecord {
-            step: self.step,
-            lr: self.options.lr * figures.factor,
-            figures,
-            tokens: self.step * self.tokens_per_step(),
-        });
+    /// Makes up for an evaluation that an interrupt put off.
+    fn settle(&mut self, watch: &dyn Watch) -> Result<(), RunError> {
+        if self.state.due {
+            let losses = self.domain_losses(EvalMode::Current, watch)?;
+            self.state.take_losses(losses)?;
+        }
         Ok(())
     }
 
@@ -238,10 +221,10 @@ impl Run {
     /// # Errors
     /// An interrupt; candle's.
     pub fn evaluate(&mut self, watch: &dyn Watch) -> Result<(), RunError> {
+        self.settle(watch)?;
         let losses = self.domain_losses(EvalMode::Current, watch)?;
-        self.mixture.update(&losses)?;
-        let mixture = self.mixture.weights.clone();
-        self.evaluations.push(EvalRecord { step: self.step, losses, mixture });
+        self.state.take_losses(losses)?;
+        self.state.journal.push(Operation::Evaluate);
         Ok(())
     }
 
@@ -250,130 +233,178 @@ impl Run {
     /// # Errors
     /// An interrupt; candle's.
     pub fn domain_losses(&self, mode: EvalMode, watch: &dyn Watch) -> Result<Vec<f64>, RunError> {
-        let model = self.trainer.model();
-        let gates = match &self.trainer.shear {
+        let model = self.trainer().model();
+        let gates = match &self.trainer().shear {
             Some(shear) => {
                 let values = shear.gates.evaluate(mode);
-                Some(values.tensors(
-                    &shear.gates.source,
-                    model.dtype(),
-                    model.weights.embed.device(),
-                )?)
+                let device = model.weights.embed.device();
+                Some(values.tensors(&shear.gates.source, model.dtype(), device)?)
             }
             None => None,
         };
-        let domains = self.loader.domains();
+        let domains = self.loader().domains();
         Ok(judge::domain_losses(&model.weights, &model.config, gates.as_ref(), domains, watch)?)
     }
 
-    fn progress(&self, first: u64, n: u64, begin: Instant) -> Progress {
-        let (what, mut note) =
-            (if self.trainer.shear.is_some() { "prune" } else { "recover" }, String::new());
-        if let Some(last) = self.steps.last() {
-            note = format!("loss {:.3}", last.figures.loss);
-            if let (Some(shear), Some(target)) = (&self.trainer.shear, &last.figures.target) {
-                for ((kind, s), t) in
-                    shear.gates.kinds().iter().zip(&last.figures.expected).zip(target)
-                {
-                    note.push_str(&format!(" · {kind} {s:.2}/{t:.2}"));
+    /// Changes the run by hand. The change stands in the journal and in the history.
+    ///
+    /// # Errors
+    /// A change that cannot be, with the nearest that can; nothing changes then. An interrupt of the
+    /// evaluation that was due before.
+    pub fn edit(&mut self, edit: &Edit, watch: &dyn Watch) -> Result<(), RunError> {
+        self.settle(watch)?;
+        let mut next = self.state.clone();
+        next.edit(edit)?;
+        self.state = next;
+        Ok(())
+    }
+
+    /// The gates that keep layer `l` in the model: hold them open to protect it.
+    ///
+    /// # Errors
+    /// A run without gates on layers; a layer the source does not have.
+    pub fn layer_gates(&self, l: usize) -> Result<Vec<GatePlace>, RunError> {
+        let gates = self.gates()?;
+        let of = [GateKind::Layer, GateKind::HeadLayer, GateKind::Mlp];
+        let kinds: Vec<GateKind> = gates.kinds().into_iter().filter(|k| of.contains(k)).collect();
+        if kinds.is_empty() {
+            return Err(RunError::NoLayerGates);
+        }
+        let layers = gates.source.layers;
+        if l >= layers {
+            return Err(RunError::NoLayer { layer: l, layers });
+        }
+        Ok(kinds.into_iter().map(|kind| GatePlace { kind, row: 0, index: l }).collect())
+    }
+
+    /// Gives a run that stands where this one stands and goes its own way from here: weights,
+    /// moments, gates, multipliers, random streams, loader. It costs nothing until one of the two
+    /// takes a step, which copies weights and moments.
+    pub fn fork(&self) -> Self {
+        Self {
+            start: self.start.clone(),
+            state: self.state.clone(),
+            kept: self.kept.clone(),
+            autosave: None,
+            homes: Vec::new(),
+        }
+    }
+
+    /// Goes back to the end of step `step`. It starts from the last snapshot at or before it and
+    /// takes the steps between again, with the edits that were made then; edits made at that very
+    /// step are undone. Snapshots after it are dropped: fork first to keep this branch.
+    ///
+    /// # Errors
+    /// A step that is yet to come; no snapshot that early; an interrupt. The run stays where it is
+    /// then.
+    pub fn rewind(&mut self, step: u64, watch: &dyn Watch) -> Result<(), RunError> {
+        if step > self.state.step {
+            return Err(RunError::NotYet { step, now: self.state.step });
+        }
+        let from = self.kept.at_or_before(step)?.clone();
+        let rest = self.state.journal.since(&from.journal).unwrap_or_default();
+        let mut again = Self { state: from, ..self.fork() };
+        for operation in rest {
+            if again.state.step == step && !again.state.due {
+                break;
+            }
+            let report = match operation {
+                Operation::Step { steps } => {
+                    again.step(steps.min(step - again.state.step), watch)?.interrupted
                 }
-            } else if self.trainer.shear.is_some() {
-                note.push_str(&format!(" · sparsity {:.2}", last.figures.overall));
+                other => {
+                    again.apply(&other, watch)?;
+                    false
+                }
+            };
+            if report {
+                return Err(RunError::Interrupted);
             }
         }
-        let taken = self.step - first;
-        let rate =
-            (taken * self.tokens_per_step()) as f64 / begin.elapsed().as_secs_f64().max(1e-9);
-        note.push_str(&format!(" · {rate:.0} tokens/s"));
-        Progress { what: what.into(), done: taken, total: Some(n), unit: "steps", note }
+        again.kept.cut(step);
+        again.autosave = self.autosave.take();
+        again.homes = std::mem::take(&mut self.homes);
+        *self = again;
+        Ok(())
+    }
+
+    /// Does one operation of a journal.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn apply(&mut self, operation: &Operation, watch: &dyn Watch) -> Result<(), RunError> {
+        match operation {
+            Operation::Step { steps } => {
+                if self.step(*steps, watch)?.interrupted {
+                    return Err(RunError::Interrupted);
+                }
+                Ok(())
+            }
+            Operation::Evaluate => self.evaluate(watch),
+            Operation::Edit(edit) => self.edit(edit, watch),
+        }
+    }
+
+    /// Sets when snapshots are taken and how much they may hold.
+    pub fn keep(&mut self, policy: KeepPolicy) {
+        self.kept.set_policy(policy);
+    }
+
+    /// The steps that can be gone back to at once, and the bytes of their snapshots.
+    pub fn snapshots(&self) -> (Vec<u64>, u64) {
+        (self.kept.steps(), self.kept.bytes())
+    }
+
+    /// Hashes everything that decides how the run goes on, and its history: 64 hexadecimal digits.
+    /// Runs of one origin have one hash, on one machine and with one number of threads.
+    ///
+    /// # Errors
+    /// candle's, if a device cannot be read.
+    pub fn hash(&self) -> Result<String, RunError> {
+        self.state.hash(self.start.digest()?)
+    }
+
+    /// Says how the run came to be.
+    ///
+    /// # Errors
+    /// candle's, if the source cannot be read.
+    pub fn origin(&self) -> Result<RunOrigin, RunError> {
+        let domains = self.loader().domains();
+        Ok(RunOrigin {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: self.start.source.origin.clone(),
+            model_sha256: self.start.digest()?.into(),
+            domains: domains.origin.clone(),
+            data_sha256: domains.hash.clone(),
+            how: self.start.how.clone(),
+            train: self.start.options.clone(),
+            journal: self.state.journal.clone(),
+        })
     }
 
     /// Says where the run stands.
     pub fn status(&self) -> RunStatus {
-        let last = self.steps.last();
-        let (mut sparsity, mut overall) = (Vec::new(), None);
-        if let Some(shear) = &self.trainer.shear {
-            let mut gates = shear.gates.clone();
-            gates.clamp();
-            let now = shear.lagrangian.evaluate(&gates, self.step);
-            let full = shear.lagrangian.evaluate(&gates, u64::MAX);
-            overall = Some(now.overall);
-            for (i, kind) in gates.kinds().into_iter().enumerate() {
-                let multipliers = &shear.lagrangian.multipliers;
-                let status = KindStatus {
-                    expected: now.expected[i],
-                    target: full.target.as_ref().map(|t| t[i]),
-                    scheduled: now.target.as_ref().map(|t| t[i]),
-                    multipliers: multipliers[i.min(multipliers.len() - 1)],
-                };
-                sparsity.push((kind, status));
-            }
-        }
-        RunStatus {
-            step: self.step,
-            loss: last.map(|r| r.figures.loss),
-            lagrangian: last.map_or(0.0, |r| r.figures.lagrangian),
-            tokens: self.step * self.tokens_per_step(),
-            sparsity,
-            overall,
-        }
-    }
-
-    /// Gives the model as it is now: cut at the target shape while shearing (or at the current gates
-    /// in the global mode), a copy of the weights in recovery.
-    ///
-    /// Its logits equal those of the gated model.
-    ///
-    /// # Errors
-    /// Nothing left of the layers; candle's.
-    pub fn extract(&self) -> Result<Model, RunError> {
-        let weights = self.trainer.snapshot()?;
-        let Some(shear) = &self.trainer.shear else {
-            return Ok(self.derived(weights, self.source.config.clone(), "recovered"));
-        };
-        let mode = if self.target.is_some() { EvalMode::Target } else { EvalMode::Current };
-        let model = Model { weights: Arc::new(weights), ..self.source.clone() };
-        let cut = model.cut(&shear.gates.evaluate(mode))?;
-        Ok(self.derived(Arc::unwrap_or_clone(cut.weights), cut.config, "sheared"))
+        self.state.status()
     }
 
     /// The gate values of an evaluation; none in recovery.
     pub fn gate_values(&self, mode: EvalMode) -> Option<GateValues> {
-        self.trainer.shear.as_ref().map(|s| s.gates.evaluate(mode))
-    }
-
-    fn derived(&self, weights: crate::model::Weights, config: LlamaConfig, how: &str) -> Model {
-        let mut provenance = self.source.provenance.clone();
-        let mut note = |key: &str, value: String| provenance.push((format!("{how}.{key}"), value));
-        note("parent", self.source.name.clone());
-        note("parent_shape", self.source.shape().to_string());
-        note("data_sha256", self.loader.domains().hash.clone());
-        note("steps", self.step.to_string());
-        note("tokens", (self.step * self.tokens_per_step()).to_string());
-        note("seed", self.options.seed.to_string());
-        Model {
-            name: format!("{}-{how}", self.source.name),
-            config,
-            weights: Arc::new(weights),
-            tokenizer: self.source.tokenizer.clone(),
-            provenance,
-            origin: crate::model::ModelOrigin::Unknown,
-        }
+        self.trainer().shear.as_ref().map(|s| s.gates.evaluate(mode))
     }
 
     /// The model it started from.
     pub fn source(&self) -> &Model {
-        &self.source
+        &self.start.source
     }
 
     /// The shape it prunes to; none in recovery and in the global mode.
     pub fn target(&self) -> Option<&ModelShape> {
-        self.target.as_ref()
+        self.state.target.as_ref()
     }
 
-    /// Its options.
+    /// Its options now.
     pub fn options(&self) -> &TrainOptions {
-        &self.options
+        &self.state.options
     }
 
     /// Its gates.
@@ -381,37 +412,47 @@ impl Run {
     /// # Errors
     /// A run without gates.
     pub fn gates(&self) -> Result<&Gates, RunError> {
-        self.trainer.shear.as_ref().map(|s| &s.gates).ok_or(RunError::NoGates)
+        self.trainer().shear.as_ref().map(|s| &s.gates).ok_or(RunError::NoGates)
     }
 
     /// The weights and gates in training.
     pub fn trainer(&self) -> &Trainer {
-        &self.trainer
+        &self.state.trainer
     }
 
     /// The mixture it draws by.
     pub fn mixture(&self) -> &Mixture {
-        &self.mixture
+        &self.state.mixture
     }
 
     /// The mixture it started with.
     pub fn first_mixture(&self) -> &[f64] {
-        &self.first_mixture
+        &self.start.mixture
     }
 
     /// The loader it draws from.
     pub fn loader(&self) -> &Loader {
-        &self.loader
+        &self.state.loader
+    }
+
+    /// What was done to it, in order.
+    pub fn journal(&self) -> &Journal {
+        &self.state.journal
     }
 
     /// Every step taken.
     pub fn steps(&self) -> &[StepRecord] {
-        &self.steps
+        self.state.history.steps()
     }
 
     /// Every evaluation.
     pub fn evaluations(&self) -> &[EvalRecord] {
-        &self.evaluations
+        self.state.history.evaluations()
+    }
+
+    /// Every edit.
+    pub fn marks(&self) -> &[Mark] {
+        self.state.history.marks()
     }
 }
 

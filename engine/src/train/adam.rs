@@ -1,9 +1,6 @@
-//! Adam state: tensors for weights, f64 for gates and multipliers.
+//! Adam over numbers on the host: gates and multipliers.
 
-use candle_core::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
-
-use crate::ops::{self, AdamStep};
 
 /// What all groups share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,47 +11,6 @@ pub struct AdamConfig {
     pub eps: f64,
     /// Decoupled weight decay, on weights only.
     pub weight_decay: f64,
-}
-
-/// AdamW over a list of weight tensors, with moments in their type.
-#[derive(Clone, Debug)]
-pub struct WeightAdam {
-    config: AdamConfig,
-    moments: Vec<(Var, Var)>,
-    steps: u64,
-}
-
-impl WeightAdam {
-    /// Starts with moments at 0 for `weights`.
-    ///
-    /// # Errors
-    /// candle's, if the device has no room.
-    pub fn new(weights: &[&Tensor], config: AdamConfig) -> Result<Self> {
-        let zeros = |t: &Tensor| Var::zeros(t.shape(), t.dtype(), t.device());
-        let moments = weights.iter().map(|t| Ok((zeros(t)?, zeros(t)?))).collect::<Result<_>>()?;
-        Ok(Self { config, moments, steps: 0 })
-    }
-
-    /// Updates every weight in place; `grads` follow the order of [`WeightAdam::new`], `scale`
-    /// multiplies them (clipping).
-    ///
-    /// # Errors
-    /// candle's.
-    pub fn update(
-        &mut self,
-        weights: &[&Tensor],
-        grads: &[Tensor],
-        lr: f64,
-        scale: f64,
-    ) -> Result<()> {
-        self.steps += 1;
-        let AdamConfig { betas, eps, weight_decay } = self.config;
-        let step = AdamStep { lr, betas, eps, weight_decay, t: self.steps, grad_scale: scale };
-        for ((w, g), (m, v)) in weights.iter().zip(grads).zip(&self.moments) {
-            ops::adam(w, m, v, g, &step)?;
-        }
-        Ok(())
-    }
 }
 
 /// Adam over numbers on the host.

@@ -2,20 +2,23 @@
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | `adam.rs` | Adam state of weights and of host numbers (gates, multipliers) |
+//! | `adam.rs` | Adam over numbers on the host (gates, multipliers) |
+//! | `parameters.rs` | weights with their Adam moments, shared until changed |
 //! | `schedule.rs` | the factor on every learning rate |
 //! | `shear.rs` | gates, constraints and their optimisers |
 //! | `step.rs` | the step: forward, backward, clip, update |
 
 mod adam;
+mod parameters;
 mod schedule;
 mod shear;
 mod step;
 
-pub use adam::{AdamConfig, HostAdam, WeightAdam};
+pub use adam::{AdamConfig, HostAdam};
+pub use parameters::Parameters;
 pub use schedule::Schedule;
-pub use shear::{Shear, ShearRates};
-pub use step::{StepFigures, StepOutcome, Trainer, TrainerConfig};
+pub use shear::{LastStep, Shear, ShearRates};
+pub use step::{GradNorms, StepFigures, StepOutcome, Trainer, TrainerConfig};
 
 /// The factor that brings a gradient of norm `norm` to at most `limit`: min(1, limit / (norm + 1e-6)).
 pub fn clip_factor(norm: f64, limit: f64) -> f64 {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AdamConfig, HostAdam};
-use crate::gate::{Evaluation, GateTensors, GateValues, Gates, Lagrangian, Multipliers};
+use crate::gate::{Evaluation, GateError, GateTensors, GateValues, Gates, Lagrangian, Multipliers};
+use crate::shape::ModelShape;
 
 /// Learning rates of the gates and the multipliers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,23 +26,36 @@ pub struct Shear {
     pub seed: u64,
     /// Learning rates.
     pub rates: ShearRates,
+    adam: AdamConfig,
+    /// One a gate table.
     gate_adam: Vec<HostAdam>,
-    multiplier_adam: HostAdam,
+    /// One a pair of multipliers.
+    multiplier_adam: Vec<HostAdam>,
+    last: Option<LastStep>,
+}
+
+/// What the gates did in the last step, table by table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastStep {
+    /// The sampled values.
+    pub sample: Vec<Vec<f64>>,
+    /// Derivatives of loss plus constraints by log-alpha, before clipping.
+    pub grads: Vec<Vec<f64>>,
 }
 
 /// Gradients of one step for everything in [`Shear`].
 pub(super) struct ShearGrads {
+    pub sample: Vec<Vec<f64>>,
     pub log_alpha: Vec<Vec<f64>>,
     pub multipliers: Vec<Multipliers>,
 }
 
 impl ShearGrads {
-    /// Σ g² of all of them.
-    pub fn sum_of_squares(&self) -> f64 {
-        let gates: f64 = self.log_alpha.iter().flatten().map(|g| g * g).sum();
-        let pairs: f64 =
-            self.multipliers.iter().map(|m| m.linear * m.linear + m.quadratic * m.quadratic).sum();
-        gates + pairs
+    /// Σ g² of the gates, and of the multipliers.
+    pub fn sums_of_squares(&self) -> (f64, f64) {
+        let gates = self.log_alpha.iter().flatten().map(|g| g * g).sum();
+        let pair = |m: &Multipliers| m.linear * m.linear + m.quadratic * m.quadratic;
+        (gates, self.multipliers.iter().map(pair).sum())
     }
 }
 
@@ -57,8 +71,8 @@ impl Shear {
         let adam = AdamConfig { weight_decay: 0.0, ..adam };
         let gate_adam =
             gates.tables.iter().map(|t| HostAdam::new(t.log_alpha.len(), adam)).collect();
-        let multiplier_adam = HostAdam::new(2 * lagrangian.multipliers.len(), adam);
-        Self { gates, lagrangian, seed, rates, gate_adam, multiplier_adam }
+        let multiplier_adam = vec![HostAdam::new(2, adam); lagrangian.multipliers.len()];
+        Self { gates, lagrangian, seed, rates, adam, gate_adam, multiplier_adam, last: None }
     }
 
     /// Adds up the gradients of a log-alpha: through the sampled value and from the constraints.
@@ -76,24 +90,52 @@ impl Shear {
                 slope.iter().zip(by_z).zip(by_a).map(|((s, z), a)| s * z + a).collect()
             })
             .collect();
-        ShearGrads { log_alpha, multipliers: constraint.multipliers.clone() }
+        let multipliers = constraint.multipliers.clone();
+        ShearGrads { sample: sample.values.clone(), log_alpha, multipliers }
     }
 
     /// Takes one Adam step: log-alphas down, multipliers up.
-    pub(super) fn update(&mut self, grads: &ShearGrads, factor: f64, scale: f64) {
+    pub(super) fn update(&mut self, grads: ShearGrads, factor: f64, scale: f64) {
         for ((table, adam), g) in
             self.gates.tables.iter_mut().zip(&mut self.gate_adam).zip(&grads.log_alpha)
         {
             let changes = adam.changes(g, self.rates.gates * factor, scale);
-            table.log_alpha.iter_mut().zip(changes).for_each(|(a, c)| *a += c);
+            for (i, change) in changes.into_iter().enumerate() {
+                if !table.held.contains_key(&i) {
+                    table.log_alpha[i] += change;
+                }
+            }
         }
-        let flat: Vec<f64> =
-            grads.multipliers.iter().flat_map(|m| [m.linear, m.quadratic]).collect();
-        let changes = self.multiplier_adam.changes(&flat, -self.rates.multipliers * factor, scale);
-        for (pair, change) in self.lagrangian.multipliers.iter_mut().zip(changes.chunks_exact(2)) {
-            pair.linear += change[0];
-            pair.quadratic += change[1];
+        let rate = -self.rates.multipliers * factor;
+        let pairs = self.lagrangian.multipliers.iter_mut().zip(&mut self.multiplier_adam);
+        for ((pair, adam), by) in pairs.zip(&grads.multipliers) {
+            let changes = adam.changes(&[by.linear, by.quadratic], rate, scale);
+            pair.linear += changes[0];
+            pair.quadratic += changes[1];
         }
+        self.last = Some(LastStep { sample: grads.sample, grads: grads.log_alpha });
+    }
+
+    /// What the gates did in the last step; none before the first and after a change of the target
+    /// that brought gates.
+    pub fn last(&self) -> Option<&LastStep> {
+        self.last.as_ref()
+    }
+
+    /// Aims the gates at another shape; gives the places of tables that are new.
+    ///
+    /// # Errors
+    /// Those of [`Gates::retarget`]; nothing changes then.
+    pub fn retarget(&mut self, target: &ModelShape) -> Result<Vec<usize>, GateError> {
+        let fresh = self.gates.retarget(target, self.seed)?;
+        for &at in &fresh {
+            let gates = self.gates.tables[at].log_alpha.len();
+            self.gate_adam.insert(at, HostAdam::new(gates, self.adam));
+            self.multiplier_adam.insert(at, HostAdam::new(2, self.adam));
+            self.lagrangian.multipliers.insert(at, Multipliers::default());
+            self.last = None;
+        }
+        Ok(fresh)
     }
 }
 

@@ -10,11 +10,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::shear::{ShearGrads, value_grads};
-use super::{AdamConfig, Schedule, Shear, WeightAdam, clip_factor};
+use super::{AdamConfig, Parameters, Schedule, Shear, clip_factor};
+use crate::gate::Multipliers;
 use crate::model::forward::{Forward, next_tokens};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
@@ -34,12 +35,12 @@ pub struct TrainerConfig {
     pub tokens: usize,
 }
 
-/// Weights in training, with gates or without.
-#[derive(Debug)]
+/// Weights in training, with gates or without; a clone is cheap and independent.
+#[derive(Clone, Debug)]
 pub struct Trainer {
     model: Model,
     config: TrainerConfig,
-    adam: WeightAdam,
+    parameters: Parameters,
     rope: Rope,
     /// Gates in training; none in recovery.
     pub shear: Option<Shear>,
@@ -67,10 +68,26 @@ pub struct StepFigures {
     pub target: Option<Vec<f64>>,
     /// Expected sparsity of the prunable parameters; 0 without gates.
     pub overall: f64,
+    /// Multipliers of each gate kind at this step; those of the overall constraint in the global
+    /// mode.
+    pub multipliers: Vec<Multipliers>,
     /// Global gradient norm before clipping.
     pub grad_norm: f64,
+    /// The same by group.
+    pub grad_norms: GradNorms,
     /// The schedule's factor.
     pub factor: f64,
+}
+
+/// Gradient norms of the groups of a step, before clipping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GradNorms {
+    /// Of the weights.
+    pub weights: f64,
+    /// Of the log-alphas.
+    pub gates: f64,
+    /// Of the multipliers.
+    pub multipliers: f64,
 }
 
 impl Trainer {
@@ -89,14 +106,36 @@ impl Trainer {
                 max: model.config.max_positions,
             });
         }
-        let vars = model.weights.map(|t| {
-            Ok::<_, ModelError>(Var::from_tensor(&t.contiguous()?)?.as_tensor().clone())
-        })?;
-        let tensors: Vec<&Tensor> = vars.named().into_iter().map(|(_, t)| t).collect();
-        let adam = WeightAdam::new(&tensors, config.adam)?;
+        let parameters = Parameters::new(&model.weights, config.adam)?;
+        Ok(Self::resume(model, config, parameters, shear))
+    }
+
+    /// Goes on with the parameters and gates of an earlier trainer; `model` says everything of it
+    /// but the weights.
+    pub fn resume(
+        model: &Model,
+        config: TrainerConfig,
+        parameters: Parameters,
+        shear: Option<Shear>,
+    ) -> Self {
         let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), config.tokens));
-        let model = Model { weights: Arc::new(vars), ..model.clone() };
-        Ok(Self { model, config, adam, rope, shear })
+        let model = Model { weights: parameters.weights().clone(), ..model.clone() };
+        Self { model, config, parameters, rope, shear }
+    }
+
+    /// Sets rates, schedule and clipping anew.
+    pub fn configure(&mut self, config: TrainerConfig) {
+        self.config = config;
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &TrainerConfig {
+        &self.config
+    }
+
+    /// Weights and moments.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// The model in training; its tensors change with every step.
@@ -165,19 +204,30 @@ impl Trainer {
             .iter()
             .map(|w| store.remove(w).map_or_else(|| w.zeros_like(), Ok))
             .collect::<Result<_, _>>()?;
-        let mut squares = gate_grads.as_ref().map_or(0.0, ShearGrads::sum_of_squares);
+        let (gate_squares, multiplier_squares) =
+            gate_grads.as_ref().map_or((0.0, 0.0), ShearGrads::sums_of_squares);
+        let mut weight_squares = 0.0;
         for g in &grads {
-            squares += ops::sum_of_squares(g)?;
+            weight_squares += ops::sum_of_squares(g)?;
         }
-        let grad_norm = squares.sqrt();
+        let grad_norm = (gate_squares + multiplier_squares + weight_squares).sqrt();
         if !grad_norm.is_finite() {
             return Ok(StepOutcome::NotFinite(grad_norm));
         }
         let scale = clip_factor(grad_norm, self.config.clip);
-        self.adam.update(&weights, &grads, self.config.lr * factor, scale)?;
-        if let (Some(shear), Some(grads)) = (&mut self.shear, &gate_grads) {
+        drop(named);
+        self.parameters.update(&grads, self.config.lr * factor, scale)?;
+        self.model.weights = self.parameters.weights().clone();
+        let mut multipliers = Vec::new();
+        if let (Some(shear), Some(grads)) = (&mut self.shear, gate_grads) {
+            multipliers.clone_from(&shear.lagrangian.multipliers);
             shear.update(grads, factor, scale);
         }
+        let grad_norms = GradNorms {
+            weights: weight_squares.sqrt(),
+            gates: gate_squares.sqrt(),
+            multipliers: multiplier_squares.sqrt(),
+        };
         let constraint = sampled.map(|(_, _, constraint)| constraint);
         Ok(StepOutcome::Taken(match constraint {
             Some(c) => StepFigures {
@@ -186,7 +236,9 @@ impl Trainer {
                 expected: c.expected,
                 target: c.target,
                 overall: c.overall,
+                multipliers,
                 grad_norm,
+                grad_norms,
                 factor,
             },
             None => StepFigures {
@@ -195,7 +247,9 @@ impl Trainer {
                 expected: Vec::new(),
                 target: None,
                 overall: 0.0,
+                multipliers,
                 grad_norm,
+                grad_norms,
                 factor,
             },
         }))

@@ -1,0 +1,48 @@
+//! How a run came to be: source, data, options and journal - enough to make it again from nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Journal;
+use super::{ShearOptions, TrainOptions};
+use crate::data::DataOrigin;
+use crate::model::ModelOrigin;
+use crate::shape::TargetShape;
+
+/// How a run came to be.
+///
+/// Two runs of one origin, on one machine and with one number of threads, have the same hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunOrigin {
+    /// Version of the engine that made it.
+    pub version: String,
+    /// The model it started from.
+    pub model: ModelOrigin,
+    /// SHA-256 of that model: configuration and weights.
+    pub model_sha256: String,
+    /// The domains it draws from.
+    pub domains: DataOrigin,
+    /// SHA-256 of their rows.
+    pub data_sha256: String,
+    /// What it does.
+    pub how: How,
+    /// The options it was started with.
+    pub train: TrainOptions,
+    /// What was done to it since.
+    pub journal: Journal,
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum How {
+    /// Learns gates.
+    Shear {
+        /// The shape it was started for; in the global mode it has no effect.
+        target: TargetShape,
+        /// Options of the gates.
+        options: Box<ShearOptions>,
+    },
+    /// Continues pre-training.
+    Recover,
+}

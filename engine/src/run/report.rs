@@ -1,0 +1,109 @@
+//! Where a run stands, for people: status, and the line of progress.
+
+use std::time::Instant;
+
+use super::state::State;
+use crate::gate::{GateKind, Multipliers};
+use crate::progress::Progress;
+
+/// What a call of [`super::Run::step`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Steps taken by this call.
+    pub taken: u64,
+    /// Whether it stopped because the caller asked.
+    pub interrupted: bool,
+    /// Wall time, seconds.
+    pub seconds: f64,
+    /// Training tokens a second.
+    pub tokens_per_second: f64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunStatus {
+    /// Steps taken.
+    pub step: u64,
+    /// Loss of the last batch, nats/token; none before the first step.
+    pub loss: Option<f64>,
+    /// Value of the constraints at the last step.
+    pub lagrangian: f64,
+    /// Training tokens seen.
+    pub tokens: u64,
+    /// Per gate kind: expected sparsity now, target of the shape, target at this step.
+    pub sparsity: Vec<(GateKind, KindStatus)>,
+    /// Expected sparsity of the prunable parameters now.
+    pub overall: Option<f64>,
+    /// Edits made so far.
+    pub edits: usize,
+}
+
+/// One gate kind in [`RunStatus`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KindStatus {
+    /// Expected sparsity now, mean over layers.
+    pub expected: f64,
+    /// Sparsity of the target shape; none in the global mode.
+    pub target: Option<f64>,
+    /// The target's part that applies now, during the sparsity warm-up.
+    pub scheduled: Option<f64>,
+    /// Its multipliers; those of the overall constraint in the global mode.
+    pub multipliers: Multipliers,
+}
+
+impl State {
+    /// Says where the run stands.
+    pub fn status(&self) -> RunStatus {
+        let last = self.history.steps().last();
+        let (mut sparsity, mut overall) = (Vec::new(), None);
+        if let Some(shear) = &self.trainer.shear {
+            let mut gates = shear.gates.clone();
+            gates.clamp();
+            let now = shear.lagrangian.evaluate(&gates, self.step);
+            let full = shear.lagrangian.evaluate(&gates, u64::MAX);
+            overall = Some(now.overall);
+            for (i, kind) in gates.kinds().into_iter().enumerate() {
+                let multipliers = &shear.lagrangian.multipliers;
+                let status = KindStatus {
+                    expected: now.expected[i],
+                    target: full.target.as_ref().map(|t| t[i]),
+                    scheduled: now.target.as_ref().map(|t| t[i]),
+                    multipliers: multipliers[i.min(multipliers.len() - 1)],
+                };
+                sparsity.push((kind, status));
+            }
+        }
+        RunStatus {
+            step: self.step,
+            loss: last.map(|r| r.figures.loss),
+            lagrangian: last.map_or(0.0, |r| r.figures.lagrangian),
+            tokens: self.tokens,
+            sparsity,
+            overall,
+            edits: self.history.marks().len(),
+        }
+    }
+
+    /// The line of a call that began at step `first` and takes `n` steps.
+    pub fn progress(&self, first: u64, n: u64, begin: Instant) -> Progress {
+        let what = if self.trainer.shear.is_some() { "prune" } else { "recover" };
+        let mut note = String::new();
+        if let Some(last) = self.history.steps().last() {
+            note = format!("loss {:.3}", last.figures.loss);
+            if let (Some(shear), Some(target)) = (&self.trainer.shear, &last.figures.target) {
+                for ((kind, s), t) in
+                    shear.gates.kinds().iter().zip(&last.figures.expected).zip(target)
+                {
+                    note.push_str(&format!(" · {kind} {s:.2}/{t:.2}"));
+                }
+            } else if self.trainer.shear.is_some() {
+                note.push_str(&format!(" · sparsity {:.2}", last.figures.overall));
+            }
+        }
+        let taken = self.step - first;
+        let rate =
+            (taken * self.tokens_per_step()) as f64 / begin.elapsed().as_secs_f64().max(1e-9);
+        note.push_str(&format!(" · {rate:.0} tokens/s"));
+        Progress { what: what.into(), done: taken, total: Some(n), unit: "steps", note }
+    }
+}

@@ -1,0 +1,97 @@
+//! States kept in memory to go back to, within a bound.
+//!
+//! A snapshot is taken at the start and every few steps. It shares its tensors with the run until
+//! the next step, which leaves it the only holder: then it costs weights and both moments. When all
+//! of them together pass the bound, the one goes whose neighbours stand closest together (the older
+//! of two alike), never the first or the last: what stays is spread evenly over the run. A state
+//! that is larger than the bound by itself is not kept at all.
+
+use std::collections::BTreeMap;
+
+use super::RunError;
+use super::state::State;
+
+/// When snapshots are taken and how much they may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepPolicy {
+    /// Steps between snapshots; none means at every evaluation, 0 keeps none.
+    pub every: Option<u64>,
+    /// Most bytes of all snapshots together.
+    pub bytes: u64,
+}
+
+impl Default for KeepPolicy {
+    fn default() -> Self {
+        Self { every: None, bytes: 1 << 30 }
+    }
+}
+
+/// The snapshots of a run, by step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshots {
+    pub policy: KeepPolicy,
+    states: BTreeMap<u64, State>,
+}
+
+impl Snapshots {
+    /// Keeps `state` if its turn has come.
+    pub fn offer(&mut self, state: &State) {
+        let every = self.policy.every.unwrap_or(state.options.eval_every);
+        if every > 0 && state.step.is_multiple_of(every) && !state.due {
+            self.keep(state);
+        }
+    }
+
+    /// Keeps `state`, within the bound.
+    pub fn keep(&mut self, state: &State) {
+        if self.policy.every == Some(0) || state.bytes() > self.policy.bytes {
+            return;
+        }
+        self.states.insert(state.step, state.clone());
+        self.thin();
+    }
+
+    /// Changes the policy; what the new bound has no room for goes.
+    pub fn set_policy(&mut self, policy: KeepPolicy) {
+        self.policy = policy;
+        if policy.every == Some(0) {
+            self.states.clear();
+        }
+        self.thin();
+    }
+
+    fn thin(&mut self) {
+        while self.bytes() > self.policy.bytes {
+            let steps: Vec<u64> = self.states.keys().copied().collect();
+            let inner = steps.windows(3).min_by_key(|w| w[2] - w[0]).map(|w| w[1]);
+            match inner.or_else(|| steps.first().copied()) {
+                Some(step) => drop(self.states.remove(&step)),
+                None => return,
+            }
+        }
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.states.values().map(State::bytes).sum()
+    }
+
+    /// The steps there are snapshots of.
+    pub fn steps(&self) -> Vec<u64> {
+        self.states.keys().copied().collect()
+    }
+
+    /// The last snapshot at or before `step`.
+    ///
+    /// # Errors
+    /// None is that early.
+    pub fn at_or_before(&self, step: u64) -> Result<&State, RunError> {
+        let found = self.states.range(..=step).next_back().map(|(_, state)| state);
+        found.ok_or_else(|| RunError::NoSnapshot { step, kept: self.steps() })
+    }
+
+    /// Forgets what lies after `step`.
+    pub fn cut(&mut self, step: u64) {
+        self.states.split_off(&(step + 1));
+    }
+}
