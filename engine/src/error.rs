@@ -18,6 +18,9 @@ pub enum Error {
     /// Of domains and loaders.
     #[error(transparent)]
     Data(#[from] crate::data::DataError),
+    /// Of the judges.
+    #[error(transparent)]
+    Judge(#[from] crate::judge::JudgeError),
     /// Of runs.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
@@ -32,10 +35,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// True when the work stopped because its caller asked.
     pub fn is_interrupted(&self) -> bool {
-        use crate::{data::DataError, model::ModelError, run::RunError};
+        use crate::{data::DataError, judge::JudgeError, model::ModelError, run::RunError};
         matches!(
             self,
             Self::Model(ModelError::Interrupted)
+                | Self::Judge(JudgeError::Model(ModelError::Interrupted))
                 | Self::Data(DataError::Interrupted { .. })
                 | Self::Run(
                     RunError::Interrupted

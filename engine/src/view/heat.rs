@@ -1,6 +1,6 @@
 //! Layout of a heat map: every row fills the width, light is low and dark is high.
 //!
-//! A row with more than 200 columns is shown as the means of 200 equal bins, and the map says so.
+//! A row with more than 128 columns is shown as the means of 128 equal bins, and the map says so.
 
 use super::chart::{HeatMap, HeatRow};
 use super::draw::axis::{Axis, crisp, name_y};
@@ -11,7 +11,7 @@ use super::lines::UNDER_NAMES;
 use super::points::{drawable, extent};
 
 /// Columns a row shows at most.
-const COLUMNS_SHOWN: usize = 200;
+const COLUMNS_SHOWN: usize = 128;
 /// Highest and lowest row.
 const ROW_HEIGHTS: (f64, f64) = (30.0, 2.0);
 /// Height the rows share unless that makes them too low or too high.
@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn a_wide_row_is_binned_and_the_map_says_so() {
         let said = |n| lay_out(&map(&[n])).unwrap();
-        assert!(texts(&said(352)).iter().any(|t| t.contains("means of 200 bins")));
-        assert!(!texts(&said(200)).iter().any(|t| t.contains("bins")));
+        assert!(texts(&said(352)).iter().any(|t| t.contains("means of 128 bins")));
+        assert!(!texts(&said(128)).iter().any(|t| t.contains("bins")));
         let bins = binned(&[1.0, 3.0, f64::NAN, 5.0, f64::NAN, f64::NAN], 3);
         assert_eq!(bins[..2], [2.0, 5.0]);
         assert!(bins[2].is_nan());

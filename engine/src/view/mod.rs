@@ -19,6 +19,8 @@
 //! | `bars.rs` | layout of grouped bars |
 //! | `twin.rs` | the plain-text twin of every chart |
 //! | `run.rs` | a run as tables and charts |
+//! | `panel.rs` | models side by side: cost, loss, speed |
+//! | `inspect.rs` | what the judges found: check, similarity, preview |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
 //! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
 
@@ -29,7 +31,9 @@ mod draw;
 mod error;
 mod format;
 mod heat;
+pub mod inspect;
 mod lines;
+pub mod panel;
 mod points;
 mod print;
 pub mod run;

@@ -7,8 +7,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::draw::checks::assert_tidy;
+use super::inspect::similarity_chart;
+use super::panel::{PanelModel, cost_chart};
 use super::table::tests::losses;
 use super::{AreaChart, BarChart, Chart, HeatMap, HeatRow, LineChart, Series};
+use crate::data::{DomainOptions, demo};
+use crate::gate::GateValues;
+use crate::judge::{self, Cost};
+use crate::model::{self, Model, checkpoint::LoadOptions};
+use crate::progress::Unwatched;
+use crate::shape::TargetShape;
 
 /// Noise that is the same everywhere: the fraction of a large sine.
 fn noise(i: usize) -> f64 {
@@ -192,21 +200,89 @@ fn change() -> Chart {
     })
 }
 
+/// The demo model, its random cut and gates, as the judges see them.
+fn judged() -> Vec<(&'static str, Chart)> {
+    let model = model::demo(&LoadOptions::default()).unwrap();
+    let target = TargetShape { layers: Some(3), hidden: Some(64), ..TargetShape::default() };
+    let values = GateValues::random(&model.shape(), &target.resolve(&model.shape()).unwrap(), 1);
+    let options = DomainOptions { seq_len: 64, max_tokens: Some(8000), ..DomainOptions::default() };
+    let domains = demo::domains(&options, 1, &Unwatched).unwrap();
+    let cut = model.cut(&values).unwrap();
+    let similarity = |values| {
+        let found = judge::similarity(&model, values, &domains, 8, &Unwatched).unwrap();
+        similarity_chart(&found)
+    };
+    // The masked model costs what the source costs and has the losses of the cut one.
+    let show = |name: &str, costs: &Model, does: &Model, speed| PanelModel {
+        name: name.into(),
+        cost: Cost::of(&costs.weights, 64),
+        losses: Some(judge::model_losses(does, &domains, &Unwatched).unwrap()),
+        tokens_per_second: Some(speed),
+    };
+    let models = [
+        show("source", &model, &model, 75e3),
+        show("masked", &model, &cut, 70e3),
+        show("cut", &cut, &cut, 148e3),
+    ];
+    vec![
+        ("similarity", similarity(None)),
+        ("masked-similarity", similarity(Some(&values))),
+        ("panel", cost_chart(&models)),
+    ]
+}
+
+/// Layers of a 7B model that kept half of their channels, some stretches more than others.
+fn widest_gates() -> Chart {
+    let value = |layer: usize, i: usize| {
+        let keep = 0.5 + 0.4 * (i as f64 / 900.0 + layer as f64).sin();
+        if 0.5 + noise(i * 31 + layer * 7) < keep { 0.9 + 0.2 * noise(i) } else { 0.0 }
+    };
+    let row = |layer: usize| HeatRow {
+        label: format!("layer {layer}"),
+        values: (0..11_008).map(|i| value(layer, i)).collect(),
+    };
+    Chart::from(HeatMap {
+        title: "intermediate gates after step 400".into(),
+        x_label: "intermediate gate of the layer".into(),
+        y_label: String::new(),
+        rows: (0..32).map(row).collect(),
+        range: (0.0, 1.0),
+        note: "value at the target; 0 is cut".into(),
+    })
+}
+
+/// The hidden gates of a 7B model: one row.
+fn hidden_gates() -> Chart {
+    let value = |i: usize| if noise(i * 17 + 3) < 0.1 { 0.85 + 0.3 * noise(i) } else { 0.0 };
+    Chart::from(HeatMap {
+        title: "hidden gates after step 400".into(),
+        x_label: "hidden".into(),
+        y_label: String::new(),
+        rows: vec![HeatRow { label: "all".into(), values: (0..4096).map(value).collect() }],
+        range: (0.0, 1.0),
+        note: "value at the target; 0 is cut".into(),
+    })
+}
+
 fn all() -> Vec<(&'static str, Chart)> {
     let seven = ["CommonCrawl", "C4", "GitHub", "Book", "Wikipedia", "ArXiv", "StackExchange"];
-    vec![
+    let mut all = vec![
         ("loss", loss()),
         ("sparsity", sparsity()),
         ("learning-rate", learning_rate()),
         ("mixture", mixture()),
         ("gates", gates()),
         ("wide-gates", wide_gates()),
+        ("widest-gates", widest_gates()),
+        ("hidden-gates", hidden_gates()),
         ("heads", heads()),
         ("domains", domains(&["book", "code", "news", "web"])),
         ("seven-domains", domains(&seven)),
         ("change", change()),
         ("empty", Chart::from(LineChart { title: "Loss".into(), ..LineChart::default() })),
-    ]
+    ];
+    all.extend(judged());
+    all
 }
 
 #[test]
