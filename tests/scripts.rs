@@ -3,10 +3,12 @@
 //!
 //! | file | what it is about |
 //! |---|---|
+//! | `branches.rs` | edits, forks, ways back, folders, comparisons |
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
 //! | `results.rs` | parameters, seeds, values, files and charts |
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
+//! | `replay.rs` | the script of a run makes it again, to the hash |
 //! | `reference.rs` | the reference page and its examples |
 
 #[path = "support/command.rs"]
@@ -14,11 +16,15 @@ mod command;
 
 #[path = "scripts/bad_input.rs"]
 mod bad_input;
+#[path = "scripts/branches.rs"]
+mod branches;
 #[path = "scripts/errors.rs"]
 mod errors;
 #[path = "scripts/process.rs"]
 mod process;
 #[path = "scripts/reference.rs"]
 mod reference;
+#[path = "scripts/replay.rs"]
+mod replay;
 #[path = "scripts/results.rs"]
 mod results;

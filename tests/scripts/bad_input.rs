@@ -77,7 +77,10 @@ fn an_empty_domain_folder_is_named() {
     let bench = Bench::new();
     bench.domains("data");
     std::fs::create_dir_all(bench.path("data/three")).expect("an empty folder");
-    let parts = ["domain folder data/three holds no data file, it is empty", ".jsonl.zst or .txt"];
+    let parts = [
+        "domain folder data/three holds no data file, it is empty",
+        ".jsonl or .txt (also .gz or .zst)",
+    ];
     fails(&bench, MODEL, DOMAINS.trim_end(), &parts);
     std::fs::create_dir_all(bench.path("nothing")).expect("an empty folder");
     let parts = ["nothing holds no sub-folder, it is empty"];

@@ -3,13 +3,17 @@
 //! A domain is a kind of text (`wiki`, `github`, the demo's `story`). The mixture decides how often
 //! each is drawn; the evaluation rows say how well the model does on each.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::nearest_name;
+use super::formats::ids::TokenType;
 use super::pack::Rows;
+use super::read::Fields;
+use super::rows::TrainRows;
 use super::{DataError, DataOrigin};
 
 /// Longest row, tokens: no Llama takes more.
@@ -27,11 +31,26 @@ pub struct DomainOptions {
     pub eval_rows: usize,
     /// Tokens after which the rest of a domain is left unread. Default none: all of it.
     pub max_tokens: Option<usize>,
+    /// The field of a JSON line, or the column of a parquet file or shard, that holds the document.
+    /// Default `text`.
+    pub text_field: String,
+    /// The column of a shard or parquet file that holds token ids. Default `tokens`.
+    pub tokens_field: String,
+    /// The type of the ids in a column of plain bytes. Default none: found out from some samples.
+    pub token_type: Option<TokenType>,
 }
 
 impl Default for DomainOptions {
     fn default() -> Self {
-        Self { seq_len: 128, eval_fraction: 0.1, eval_rows: 32, max_tokens: None }
+        Self {
+            seq_len: 128,
+            eval_fraction: 0.1,
+            eval_rows: 32,
+            max_tokens: None,
+            text_field: "text".into(),
+            tokens_field: "tokens".into(),
+            token_type: None,
+        }
     }
 }
 
@@ -61,7 +80,19 @@ impl DomainOptions {
             let legal = format!("at least {least}, two rows of seq_len {}", self.seq_len);
             return bad("max_tokens", max.to_string(), &legal);
         }
+        for (field, name) in
+            [("text_field", &self.text_field), ("tokens_field", &self.tokens_field)]
+        {
+            if name.is_empty() {
+                return bad(field, "empty".into(), "the name of a field or column");
+            }
+        }
         Ok(())
+    }
+
+    /// Gives the names that documents and tokens go by.
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields { text: &self.text_field, tokens: &self.tokens_field }
     }
 }
 
@@ -71,14 +102,14 @@ pub struct Domain {
     /// Its name: the sub-folder's name, or the demo corpus's.
     pub name: String,
     /// Rows to train on.
-    pub train: Rows,
+    pub train: TrainRows,
     /// Rows to evaluate on; none of them is in `train`.
     pub eval: Rows,
     /// The lowest loss any model can reach, nats/token, where it is known (the demo corpora).
     pub floor: Option<f64>,
-    /// How many documents were packed.
+    /// How many documents were packed; samples, where they came as tokens in shards.
     pub documents: usize,
-    /// How much text was read, bytes of UTF-8.
+    /// How much text was read, bytes of UTF-8; 0 where it came as tokens and nothing says.
     pub bytes: u64,
     /// The files it was read from; none when it was generated.
     pub files: Vec<PathBuf>,
@@ -91,7 +122,9 @@ pub struct Domains {
     pub seq_len: usize,
     /// The domains; mixtures and losses list them in this order.
     pub domains: Vec<Domain>,
-    /// SHA-256 of names and rows, in hex: two runs with one hash saw the same data.
+    /// SHA-256 of names and rows, in hex: two runs with one hash saw the same data. Rows that stay on
+    /// disk stand in it by the checksums of their files, so text that was prepared has another hash
+    /// than text that was tokenised when it was loaded.
     pub hash: String,
     /// How they were made.
     pub origin: DataOrigin,
@@ -124,13 +157,9 @@ impl Domains {
         for domain in &domains {
             hash.update((domain.name.len() as u64).to_le_bytes());
             hash.update(domain.name.as_bytes());
-            for rows in [&domain.train, &domain.eval] {
-                hash.update((rows.len() as u64).to_le_bytes());
-                for row in rows.iter() {
-                    let bytes: Vec<u8> = row.iter().flat_map(|id| id.to_le_bytes()).collect();
-                    hash.update(&bytes);
-                }
-            }
+            domain.train.identify(&mut hash);
+            hash.update((domain.eval.len() as u64).to_le_bytes());
+            domain.eval.identify(&mut hash);
         }
         let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self { seq_len, domains, hash, origin }
@@ -155,11 +184,11 @@ impl Domains {
     /// Gives `n` training rows of a domain, evenly spaced over it; all of them if it has fewer.
     ///
     /// # Errors
-    /// [`DataError::UnknownDomain`].
-    pub fn sample(&self, name: &str, n: usize) -> Result<Vec<&[u32]>, DataError> {
+    /// [`DataError::UnknownDomain`]; [`DataError::Shard`] for rows on disk.
+    pub fn sample(&self, name: &str, n: usize) -> Result<Vec<Cow<'_, [u32]>>, DataError> {
         let rows = &self.domain(name)?.train;
         let n = n.min(rows.len());
-        Ok((0..n).map(|i| rows.row(i * rows.len() / n)).collect())
+        (0..n).map(|i| rows.row(i * rows.len() / n)).collect()
     }
 
     /// Gives the figures of every domain.
@@ -172,7 +201,7 @@ impl Domains {
                 bytes: d.bytes,
                 train_rows: d.train.len(),
                 eval_rows: d.eval.len(),
-                tokens: d.train.ids().len() + d.eval.ids().len(),
+                tokens: d.train.tokens() + d.eval.ids().len(),
                 floor: d.floor,
             })
             .collect()
@@ -188,7 +217,7 @@ pub(crate) mod tests {
     pub(crate) fn numbered(rows: &[usize]) -> Domains {
         let domain = |(d, &n): (usize, &usize)| Domain {
             name: ["ash", "birch", "cedar", "elm"][d].into(),
-            train: Rows::new(2, (0..2 * n).map(|i| (100 * d + i / 2) as u32).collect()),
+            train: Rows::new(2, (0..2 * n).map(|i| (100 * d + i / 2) as u32).collect()).into(),
             eval: Rows::new(2, vec![99, 99]),
             floor: None,
             documents: n,
@@ -213,7 +242,9 @@ pub(crate) mod tests {
     #[test]
     fn a_sample_is_spread_over_the_domain() {
         let domains = numbered(&[10, 3]);
-        assert_eq!(domains.sample("ash", 3).unwrap(), [[0, 0], [3, 3], [6, 6]]);
+        let spread: Vec<u32> =
+            domains.sample("ash", 3).unwrap().iter().flat_map(|row| row.to_vec()).collect();
+        assert_eq!(spread, [0, 0, 3, 3, 6, 6]);
         assert_eq!(domains.sample("birch", 30).unwrap().len(), 3);
         assert!(domains.sample("birch", 0).unwrap().is_empty());
     }

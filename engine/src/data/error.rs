@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::formats::fault::{IndexFault, ShardFault};
 use crate::model::ModelError;
 use crate::names::nearest;
 
@@ -29,12 +30,28 @@ pub enum DataError {
         found: String,
     },
     /// A domain's folder holds no file that can be read as data.
-    #[error("domain folder {} holds no data file, {found}: files end in .jsonl, .jsonl.zst or .txt", dir.display())]
+    #[error("domain folder {} holds no data file, {found}: files end in .jsonl or .txt (also .gz or .zst), .parquet or .tokens, and shards need their index.json", dir.display())]
     NoFiles {
         /// The domain's folder.
         dir: PathBuf,
         /// What it holds instead: `only notes.md`, `it is empty`.
         found: String,
+    },
+    /// A domain's folder holds data of more than one form.
+    #[error("domain folder {} holds {} side by side: keep documents, token files and shards in folders of their own", dir.display(), found.join(" and "))]
+    MixedFiles {
+        /// The domain's folder.
+        dir: PathBuf,
+        /// A file of each form.
+        found: Vec<String>,
+    },
+    /// The evaluation folder lacks a domain.
+    #[error("there are no evaluation rows of domain `{domain}` in {}: put them in a sub-folder `{domain}` or in `eval_merge`", dir.display())]
+    NoEval {
+        /// The domain.
+        domain: String,
+        /// The evaluation folder.
+        dir: PathBuf,
     },
     /// The system refused to read a file or folder.
     #[error("{} cannot be read: {source}; check that it exists and that you may read it", path.display())]
@@ -53,12 +70,14 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A compressed file is damaged, or is not what its name says.
-    #[error("{} near line {line} is not sound zstd data: {source}; copy it again, or try `zstd -t` on it", file.display())]
+    #[error("{} near line {line} is not sound {codec} data: {source}; copy it again, or try `{codec} -t` on it", file.display())]
     Compressed {
         /// The file.
         file: PathBuf,
         /// The line being read, from 1.
         line: usize,
+        /// `zstd`, `gzip`.
+        codec: &'static str,
         /// The decoder's reason.
         source: std::io::Error,
     },
@@ -72,25 +91,127 @@ pub enum DataError {
         /// The parser's reason.
         source: serde_json::Error,
     },
-    /// A line of a JSON-lines file has no field `text`.
-    #[error("{} line {line} has no field `text`, only {fields}: rename the field that holds the document", file.display())]
+    /// A line of a JSON-lines file lacks the field that holds the document.
+    #[error("{} line {line} has no field `{field}`, only {fields}: {hint}", file.display())]
     NoText {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// The field asked for.
+        field: String,
         /// The fields the line has.
         fields: String,
+        /// The nearest field, and the option that names it.
+        hint: String,
     },
-    /// The field `text` of a line is not a string.
-    #[error("{} line {line}: `text` is {kind}, not a string: put the document there as one string", file.display())]
+    /// The field that holds the document is not a string.
+    #[error("{} line {line}: `{field}` is {kind}, not a string: put the document there as one string", file.display())]
     TextNotString {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// The field.
+        field: String,
         /// What it is instead: `a number`, `a list`.
         kind: &'static str,
+    },
+    /// A parquet file is damaged, or is not what its name says.
+    #[error("{} is not sound parquet data: {source}; write it again", file.display())]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// The reader's reason.
+        source: Box<polars::prelude::PolarsError>,
+    },
+    /// A parquet file lacks the column that holds the document.
+    #[error("{} has no column `{column}`; {hint}; option `text_field` names it", file.display())]
+    ParquetColumn {
+        /// The file.
+        file: PathBuf,
+        /// The column asked for.
+        column: String,
+        /// The nearest column, or all of them.
+        hint: String,
+    },
+    /// A parquet column holds neither text nor lists of ids.
+    #[error("{}: column `{column}` holds {kind}; documents are text, or lists of i32, i64, u32 or u64", file.display())]
+    ParquetType {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        kind: String,
+    },
+    /// A shard or token file is damaged or is not what its index says.
+    #[error("{}{}: {fault}", file.display(), at_sample(*sample))]
+    Shard {
+        /// The file.
+        file: PathBuf,
+        /// The sample, from 0, when the fault lies in one.
+        sample: Option<u64>,
+        /// What is wrong.
+        fault: Box<ShardFault>,
+    },
+    /// An index cannot be read.
+    #[error("{}: {fault}", file.display())]
+    Index {
+        /// The index.
+        file: PathBuf,
+        /// What is wrong.
+        fault: IndexFault,
+    },
+    /// Tokens were made by another tokenizer than the model's.
+    #[error("{} was made with another tokenizer: prepare the text again with this model", file.display())]
+    OtherTokenizer {
+        /// The file that says so.
+        file: PathBuf,
+    },
+    /// The list of what was prepared cannot be read.
+    #[error("{} is not a list of prepared data: {source}; delete the folder and prepare again", file.display())]
+    Manifest {
+        /// The list.
+        file: PathBuf,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// The folder holds data that was prepared in another way.
+    #[error("{} holds data prepared with {what} {was}, not {now}: choose another folder, or delete it", dir.display())]
+    OtherPreparation {
+        /// The folder.
+        dir: PathBuf,
+        /// What differs: `tokenizer`, `seq_len`.
+        what: &'static str,
+        /// What it was.
+        was: String,
+        /// What it is now.
+        now: String,
+    },
+    /// A folder to prepare holds tokens already.
+    #[error("{} holds tokens already: load it as it is", dir.display())]
+    NotText {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The folder to prepare into holds something else.
+    #[error("{} holds {found}, which `prepare` did not write: choose an empty folder", dir.display())]
+    Foreign {
+        /// The folder.
+        dir: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A sample has another number of values than there are columns.
+    #[error("{got} values for {want} columns ({}): give one per column, in this order", names.join(", "))]
+    Columns {
+        /// Values given.
+        got: usize,
+        /// Columns there are.
+        want: usize,
+        /// The columns in order.
+        names: Vec<String>,
     },
     /// A file is not UTF-8.
     #[error("{} line {line}, byte {byte} of the line: not UTF-8; convert the file, say with `iconv -t utf-8`", file.display())]
@@ -139,6 +260,20 @@ pub enum DataError {
     TooFewTokens {
         /// The domain.
         domain: String,
+        /// How many tokens it has.
+        tokens: usize,
+        /// T, tokens per row.
+        seq_len: usize,
+    },
+    /// A domain with a folder of its own for each split has no row in one.
+    #[error(
+        "domain `{domain}` has {tokens} {what} tokens, too few for one row of seq_len {seq_len}: add data or lower seq_len"
+    )]
+    TooFewRows {
+        /// The domain.
+        domain: String,
+        /// Which split: `training`, `evaluation`.
+        what: &'static str,
         /// How many tokens it has.
         tokens: usize,
         /// T, tokens per row.
@@ -227,6 +362,29 @@ pub enum DataError {
         /// The nearest rule, or all of them.
         hint: String,
     },
+    /// A mixture rule of the user gave no weights.
+    #[error("the mixture rule failed after step {step}: {why}")]
+    CustomRule {
+        /// Steps taken.
+        step: u64,
+        /// The function's own reason.
+        why: String,
+    },
+    /// The rule `custom` without a function.
+    #[error(
+        "the rule `custom` needs its function, which no file can hold: give it again, or choose another rule"
+    )]
+    NoFunction,
+    /// A domain that the known models were not measured on.
+    #[error(
+        "no losses of known models for domain `{domain}`; {hint}; give their losses on it, or another `reference`"
+    )]
+    NoKnownLosses {
+        /// The domain.
+        domain: String,
+        /// The nearest name, or all of them.
+        hint: String,
+    },
     /// Three points that no power law with a positive exponent passes through.
     #[error(
         "no law a/N^b + c with b > 0 passes through the losses {losses:?} at the sizes {sizes:?}: {why}"
@@ -253,6 +411,18 @@ fn in_line(error: &serde_json::Error) -> String {
     match said.rsplit_once(" at line ") {
         Some((what, _)) => format!("{what} at column {}", error.column()),
         None => said,
+    }
+}
+
+fn at_sample(sample: Option<u64>) -> String {
+    sample.map_or(String::new(), |sample| format!(" sample {sample}"))
+}
+
+/// Says which field probably holds the document.
+pub(super) fn field_hint(field: &str, known: &[&str]) -> String {
+    match nearest(field, known.iter().copied()) {
+        Some(k) => format!("did you mean `{k}`? Option `text_field` names it"),
+        None => "name the one that holds the document with the option `text_field`".into(),
     }
 }
 

@@ -15,6 +15,21 @@ pub(crate) fn read(name: &str) -> Option<serde_json::Value> {
     Some(serde_json::from_str(&text).expect("a golden file is JSON"))
 }
 
+/// Lists the golden folders of a name: the one the tests read, and the copy in this repository.
+pub(crate) fn folders(name: &str) -> Vec<PathBuf> {
+    let copy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let mut found: Vec<PathBuf> = [folder(), copy].iter().map(|f| f.join(name)).collect();
+    found.dedup();
+    found.retain(|folder| {
+        let there = folder.is_dir();
+        if !there {
+            println!("not run: {} is not there", folder.display());
+        }
+        there
+    });
+    found
+}
+
 /// Gives the numbers of a list.
 pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
     let list = value.as_array().expect("a list");

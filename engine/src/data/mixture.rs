@@ -7,7 +7,10 @@
 //! doremi-clipped  w <- softmax(ln w + eta max(D, 0))
 //! bandit          w <- (1 - c) softmax(w + eta D) + c / n
 //! constant        w
+//! custom          what a function of the user says, see rule.rs
 //! ```
+//!
+//! and then, for every rule, weights outside the floor and the ceiling are brought back (bounds.rs).
 //!
 //! Source: Sheared LLaMA, algorithm 1 (the paper clips the excess and does not smooth); its public
 //! code does not clip, so that a domain already below its reference is drawn less, and smooths.
@@ -18,7 +21,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
+use super::bounds::Bounds;
 use super::error::nearest_name;
+use super::rule::{CustomRule, LossRecord, RuleInput, check_weights};
 
 /// How weights follow losses. See the module for the equations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +38,12 @@ pub enum MixtureRule {
     Bandit,
     /// Weights stay as they are.
     Constant,
+    /// A function of the user decides, or a list of what one has decided before.
+    Custom,
 }
 
 impl MixtureRule {
-    /// All of them.
+    /// Those that need nothing but numbers: all except `custom`.
     pub const ALL: [Self; 4] = [Self::Doremi, Self::DoremiClipped, Self::Bandit, Self::Constant];
 
     /// Gives the name that [`FromStr`] reads.
@@ -46,6 +53,7 @@ impl MixtureRule {
             Self::DoremiClipped => "doremi-clipped",
             Self::Bandit => "bandit",
             Self::Constant => "constant",
+            Self::Custom => "custom",
         }
     }
 }
@@ -62,8 +70,9 @@ impl FromStr for MixtureRule {
     /// Reads a name; `_` and `-` are the same.
     fn from_str(name: &str) -> Result<Self, DataError> {
         let plain = name.replace('_', "-");
-        Self::ALL.into_iter().find(|rule| rule.name() == plain).ok_or_else(|| {
-            let hint = nearest_name(&plain, Self::ALL.iter().map(|rule| rule.name()));
+        let known = || Self::ALL.into_iter().chain([Self::Custom]);
+        known().find(|rule| rule.name() == plain).ok_or_else(|| {
+            let hint = nearest_name(&plain, known().map(Self::name));
             DataError::UnknownRule { name: name.into(), hint }
         })
     }
@@ -85,6 +94,9 @@ pub struct Mixture {
     pub eta: f64,
     /// c, the share of the weight spread evenly at each update. Default 1e-4; from 0 to 1.
     pub smoothing: f64,
+    /// Least and largest share of a domain, whatever the rule says. Default 0 and 1.
+    #[serde(default, skip_serializing_if = "Bounds::are_open")]
+    pub bounds: Bounds,
 }
 
 impl Mixture {
@@ -98,7 +110,9 @@ impl Mixture {
         reference: Vec<f64>,
         rule: MixtureRule,
     ) -> Result<Self, DataError> {
-        let mut mixture = Self { names, weights, reference, rule, eta: 1.0, smoothing: 1e-4 };
+        let bounds = Bounds::default();
+        let mut mixture =
+            Self { names, weights, reference, rule, eta: 1.0, smoothing: 1e-4, bounds };
         mixture.check()?;
         scale(&mut mixture.weights);
         Ok(mixture)
@@ -117,25 +131,57 @@ impl Mixture {
     ///
     /// # Errors
     /// [`DataError::Count`] or [`DataError::BadNumber`] for the losses, or for fields set to values
-    /// that cannot be computed with.
+    /// that cannot be computed with; [`DataError::NoFunction`] for `custom`, which
+    /// [`Mixture::preview_custom`] serves.
     pub fn preview(&self, rule: MixtureRule, losses: &[f64]) -> Result<Vec<f64>, DataError> {
         self.check()?;
         let excess = self.excess(losses)?;
         let (eta, w) = (self.eta, &self.weights);
-        let logits: Vec<f64> = match rule {
-            MixtureRule::Constant => return Ok(w.clone()),
-            MixtureRule::Doremi => w.iter().zip(&excess).map(|(w, d)| w.ln() + eta * d).collect(),
-            MixtureRule::DoremiClipped => {
-                w.iter().zip(&excess).map(|(w, d)| w.ln() + eta * d.max(0.0)).collect()
-            }
-            MixtureRule::Bandit => w.iter().zip(&excess).map(|(w, d)| w + eta * d).collect(),
+        let by = |logit: &dyn Fn(f64, f64) -> f64| -> Vec<f64> {
+            softmax(&w.iter().zip(&excess).map(|(w, d)| logit(*w, *d)).collect::<Vec<_>>())
         };
-        let mut weights = softmax(&logits);
-        if rule != MixtureRule::DoremiClipped {
+        let mut weights = match rule {
+            MixtureRule::Constant => w.clone(),
+            MixtureRule::Doremi => by(&|w, d| w.ln() + eta * d),
+            MixtureRule::DoremiClipped => by(&|w, d| w.ln() + eta * d.max(0.0)),
+            MixtureRule::Bandit => by(&|w, d| w + eta * d),
+            MixtureRule::Custom => return Err(DataError::NoFunction),
+        };
+        if matches!(rule, MixtureRule::Doremi | MixtureRule::Bandit) {
             let even = self.smoothing / weights.len() as f64;
             weights.iter_mut().for_each(|w| *w = (1.0 - self.smoothing) * *w + even);
         }
-        scale(&mut weights);
+        if rule != MixtureRule::Constant {
+            scale(&mut weights);
+        }
+        self.bounds.project(&mut weights);
+        Ok(weights)
+    }
+
+    /// Gives the weights that a function of the user would make of these losses, nats/token, after
+    /// `step` steps and the evaluations in `history`, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Mixture::preview`]; those of [`CustomRule::weights`].
+    pub fn preview_custom(
+        &self,
+        rule: &CustomRule,
+        step: u64,
+        losses: &[f64],
+        history: Vec<LossRecord>,
+    ) -> Result<Vec<f64>, DataError> {
+        self.check()?;
+        let input = RuleInput {
+            step,
+            names: self.names.clone(),
+            weights: self.weights.clone(),
+            losses: losses.to_vec(),
+            reference: self.reference.clone(),
+            excess: self.excess(losses)?,
+            history,
+        };
+        let mut weights = rule.weights(&input)?;
+        self.bounds.project(&mut weights);
         Ok(weights)
     }
 
@@ -150,19 +196,9 @@ impl Mixture {
 
     /// Checks that the fields, which anybody may set, can be computed with.
     pub(crate) fn check(&self) -> Result<(), DataError> {
-        self.check_list("weights", "weight", &self.weights)?;
+        check_weights(&self.names, &self.weights)?;
         self.check_list("reference losses", "reference loss", &self.reference)?;
-        if let Some(d) = self.weights.iter().position(|w| *w < 0.0) {
-            return Err(DataError::BadNumber {
-                what: "weight",
-                domain: self.names[d].clone(),
-                value: self.weights[d],
-                legal: "0 or a positive number",
-            });
-        }
-        if self.weights.iter().all(|w| *w == 0.0) {
-            return Err(DataError::NoWeight { names: self.names.clone() });
-        }
+        self.bounds.check(self.names.len())?;
         let bad = |field, value: f64, legal: &str| {
             Err(DataError::BadOption { field, value: value.to_string(), legal: legal.into() })
         };
@@ -198,7 +234,7 @@ impl Mixture {
 }
 
 /// Scales to sum 1; by the largest first, so that the sum of very large numbers stays finite.
-fn scale(weights: &mut [f64]) {
+pub(super) fn scale(weights: &mut [f64]) {
     let largest = weights.iter().copied().fold(0.0, f64::max);
     weights.iter_mut().for_each(|w| *w /= largest);
     let sum: f64 = weights.iter().sum();
@@ -255,20 +291,37 @@ mod tests {
             start in prop::collection::vec(0.001..1.0f64, 5),
             losses in prop::collection::vec(prop::collection::vec(0.0..12.0f64, 5), 1..20),
             rule in prop::sample::select(MixtureRule::ALL.to_vec()),
+            floor in prop_oneof![Just(0.0), 0.0..0.2f64],
+            ceiling in prop_oneof![Just(1.0), 0.2..1.0f64],
         ) {
             let mut m = mixture(&start, &[2.0; 5], rule);
+            m.bounds = Bounds { floor, ceiling };
             for losses in &losses {
                 m.update(losses).unwrap();
-                prop_assert!(m.weights.iter().all(|w| (0.0..=1.0).contains(w)));
-                // Five additions of numbers below 1.
-                prop_assert!((m.weights.iter().sum::<f64>() - 1.0).abs() < 1e-15 * 5.0);
+                prop_assert!(m.weights.iter().all(|w| (floor..=ceiling).contains(w)));
+                // Five additions of numbers below 1, and the rounding of the scale within bounds.
+                prop_assert!((m.weights.iter().sum::<f64>() - 1.0).abs() < 1e-15 * 10.0);
             }
         }
     }
 
     #[test]
+    fn a_function_decides_from_the_excess_and_the_bounds_have_the_last_word() {
+        let mut m = mixture(&[0.5, 0.5], &[2.0, 2.0], MixtureRule::Custom);
+        let rule = CustomRule::new(|input| Ok(input.excess.clone()));
+        let next = |m: &Mixture| m.preview_custom(&rule, 10, &[3.0, 5.0], vec![]).unwrap();
+        assert_eq!(next(&m), [0.25, 0.75]);
+        m.bounds.floor = 0.375;
+        assert_eq!(next(&m), [0.375, 0.625]);
+        let error = m.preview(MixtureRule::Custom, &[3.0, 5.0]).unwrap_err().to_string();
+        assert!(error.contains("`custom` needs its function"), "{error}");
+        m.bounds.floor = 0.6;
+        assert!(m.update(&[3.0, 5.0]).unwrap_err().to_string().contains("nearest: 0.5"));
+    }
+
+    #[test]
     fn names_of_rules_are_read_and_mistyped_ones_are_answered() {
-        for rule in MixtureRule::ALL {
+        for rule in MixtureRule::ALL.into_iter().chain([MixtureRule::Custom]) {
             assert_eq!(rule.name().parse::<MixtureRule>().unwrap(), rule);
             assert_eq!(serde_json::to_string(&rule).unwrap(), format!("\"{rule}\""));
         }
@@ -276,7 +329,10 @@ mod tests {
         let error = "doremy".parse::<MixtureRule>().unwrap_err().to_string();
         assert_eq!(error, "there is no mixture rule `doremy`; did you mean `doremi`?");
         let error = "x".parse::<MixtureRule>().unwrap_err().to_string();
-        assert!(error.ends_with("there are doremi, doremi-clipped, bandit, constant"), "{error}");
+        assert!(
+            error.ends_with("there are doremi, doremi-clipped, bandit, constant, custom"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,8 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::DataError;
+use sha2::{Digest, Sha256};
+
 use super::domains::DomainOptions;
+use super::tokenise::Encoded;
+use super::{DataError, TrainRows};
 
 /// The token ids a model gives a meaning of their own, and how many ids it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +91,14 @@ impl Rows {
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
+
+    /// Puts the ids into a hash.
+    pub(crate) fn identify(&self, hash: &mut Sha256) {
+        for row in self.iter() {
+            let bytes: Vec<u8> = row.iter().flat_map(|id| id.to_le_bytes()).collect();
+            hash.update(&bytes);
+        }
+    }
 }
 
 /// Collects the documents of one domain.
@@ -117,6 +128,23 @@ impl Packer {
         self.ids.truncate(self.limit);
     }
 
+    /// Adds a document, or a part of one: BOS goes before its first part, EOS after its last, unless
+    /// it came as ids.
+    pub(crate) fn push_part(&mut self, part: &Encoded) {
+        if self.full() {
+            return;
+        }
+        if part.framed && part.starts {
+            self.ids.extend(self.special.bos);
+        }
+        self.ids.extend_from_slice(&part.ids);
+        if part.framed && part.ends {
+            self.ids.extend(self.special.eos);
+        }
+        self.documents += usize::from(part.starts);
+        self.ids.truncate(self.limit);
+    }
+
     /// True once the limit is reached.
     pub(crate) fn full(&self) -> bool {
         self.ids.len() >= self.limit
@@ -140,18 +168,35 @@ impl Packer {
         mut self,
         domain: &str,
         options: &DomainOptions,
-    ) -> Result<(Rows, Rows), DataError> {
+    ) -> Result<(TrainRows, Rows), DataError> {
         let t = options.seq_len;
-        let rows = self.ids.len() / t;
-        if rows < 2 {
-            let tokens = self.ids.len();
-            return Err(DataError::TooFewTokens { domain: domain.into(), tokens, seq_len: t });
-        }
-        let wanted = (rows as f64 * options.eval_fraction).round() as usize;
-        let eval = wanted.clamp(1, options.eval_rows.min(rows - 1));
+        let eval = eval_rows(domain, self.ids.len(), options)?;
         let rest = self.ids.split_off(eval * t);
-        Ok((Rows::new(t, rest), Rows::new(t, self.ids)))
+        Ok((Rows::new(t, rest).into(), Rows::new(t, self.ids)))
     }
+
+    /// Gives the ids, framed and joined.
+    pub(crate) fn into_ids(self) -> Vec<u32> {
+        self.ids
+    }
+}
+
+/// Tells how many of the rows that `tokens` tokens make are kept for evaluation.
+///
+/// # Errors
+/// [`DataError::TooFewTokens`] when there are fewer than two rows.
+pub(crate) fn eval_rows(
+    domain: &str,
+    tokens: usize,
+    options: &DomainOptions,
+) -> Result<usize, DataError> {
+    let rows = tokens / options.seq_len;
+    if rows < 2 {
+        let (domain, seq_len) = (domain.into(), options.seq_len);
+        return Err(DataError::TooFewTokens { domain, tokens, seq_len });
+    }
+    let wanted = (rows as f64 * options.eval_fraction).round() as usize;
+    Ok(wanted.clamp(1, options.eval_rows.min(rows - 1)))
 }
 
 #[cfg(test)]
@@ -171,6 +216,7 @@ mod tests {
         let packer = pack(&[&[10, 11], &[12], &[13, 14, 15]], None);
         let options = DomainOptions { seq_len: 3, eval_fraction: 0.3, ..Default::default() };
         let (train, eval) = packer.split("d", &options).unwrap();
+        let train = train.to_memory().unwrap();
         // 1 10 11 | 2 1 12 | 2 1 13 | 14 15 2: four full rows, a third of which is 1.
         assert_eq!(eval.iter().collect::<Vec<_>>(), [[1, 10, 11]]);
         assert_eq!(train.iter().collect::<Vec<_>>(), [[2, 1, 12], [2, 1, 13], [14, 15, 2]]);

@@ -1,8 +1,9 @@
-//! Documents out of files: `.jsonl`, `.jsonl.zst` and `.txt`.
+//! Documents out of files: `.jsonl`, `.txt` (either also `.gz` or `.zst`), `.parquet`, and the text
+//! column of shards.
 //!
-//! A line of a JSON-lines file is a document: its field `text`, whatever else the line holds. A
-//! `.txt` file is one document, blank lines included. Empty documents and blank lines are skipped.
-//! Files and folders whose name starts with a dot, and files of other kinds, are no data.
+//! A line of a JSON-lines file is a document: one field of it, whatever else the line holds. A `.txt`
+//! file is one document, blank lines included; a long one comes in several parts. Empty documents and
+//! blank lines are skipped.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
@@ -11,178 +12,319 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::DataError;
+use super::error::field_hint;
+use super::formats::mds::Mds;
+use super::formats::parquet::{Cell, ParquetRows};
+use super::tokenise::whole_pieces;
+use crate::progress::Watch;
 
-/// A document, and the line of its file where it starts.
+/// Longest part of a `.txt` file in memory at once, bytes.
+const PART: usize = 4 << 20;
+
+/// A document or a part of one.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Document {
-    pub(crate) text: String,
+    pub(crate) body: Body,
+    /// The line, row or sample of its file where it starts, from 1.
     pub(crate) line: usize,
+    /// True for the first part of a document.
+    pub(crate) starts: bool,
+    /// True for the last part of a document.
+    pub(crate) ends: bool,
+}
+
+/// What a document holds.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Body {
+    Text(String),
+    /// Token ids, which are taken as they are.
+    Ids(Vec<u32>),
+}
+
+impl Document {
+    fn whole(text: String, line: usize) -> Self {
+        Self { body: Body::Text(text), line, starts: true, ends: true }
+    }
+
+    /// Counts the bytes of memory its body takes.
+    pub(crate) fn size(&self) -> usize {
+        match &self.body {
+            Body::Text(text) => text.len(),
+            Body::Ids(ids) => 4 * ids.len(),
+        }
+    }
+}
+
+/// The names that documents and tokens go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) tokens: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum Form {
     Lines,
-    CompressedLines,
     Text,
+    Parquet,
+    Shards,
 }
 
-fn kind(file: &Path) -> Option<Kind> {
-    let name = file.file_name()?.to_string_lossy().to_lowercase();
-    match name {
-        name if name.ends_with(".jsonl") => Some(Kind::Lines),
-        name if name.ends_with(".jsonl.zst") => Some(Kind::CompressedLines),
-        name if name.ends_with(".txt") => Some(Kind::Text),
-        _ => None,
-    }
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Codec {
+    Plain,
+    Gzip,
+    Zstd,
 }
 
-/// Lists the domains of a data folder, name and folder, by name.
-///
-/// # Errors
-/// [`DataError::MissingFolder`], [`DataError::NotAFolder`], [`DataError::NoDomains`],
-/// [`DataError::Read`].
-pub(crate) fn domain_folders(dir: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
-    if !dir.exists() {
-        return Err(DataError::MissingFolder { dir: dir.into() });
-    }
-    if !dir.is_dir() {
-        return Err(DataError::NotAFolder { path: dir.into() });
-    }
-    let (folders, rest): (Vec<_>, Vec<_>) = visible(dir)?.into_iter().partition(|e| e.1.is_dir());
-    if folders.is_empty() {
-        return Err(DataError::NoDomains { dir: dir.into(), found: listing(&rest) });
-    }
-    Ok(folders)
-}
-
-/// Lists the data files of a domain's folder, by name.
-///
-/// # Errors
-/// [`DataError::NoFiles`], [`DataError::Read`].
-pub(crate) fn data_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let (files, rest): (Vec<_>, Vec<_>) =
-        visible(dir)?.into_iter().partition(|(_, path)| path.is_file() && kind(path).is_some());
-    if files.is_empty() {
-        return Err(DataError::NoFiles { dir: dir.into(), found: listing(&rest) });
-    }
-    Ok(files.into_iter().map(|(_, path)| path).collect())
-}
-
-/// Lists what is in a folder, name and path, by name.
-fn visible(dir: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
-    let failed = |source| DataError::Read { path: dir.into(), source };
-    let mut entries = Vec::new();
-    for entry in dir.read_dir().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            entries.push((name, entry.path()));
+impl Codec {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Plain | Self::Zstd => "zstd",
         }
     }
-    entries.sort();
-    Ok(entries)
 }
 
-/// Says what a folder holds: `only a.pdf, b.json`.
-fn listing(entries: &[(String, PathBuf)]) -> String {
-    const SHOWN: usize = 4;
-    let names: Vec<&str> = entries.iter().take(SHOWN).map(|(name, _)| name.as_str()).collect();
-    match entries.len() {
-        0 => "it is empty".into(),
-        n if n > SHOWN => format!("only {} and {} more", names.join(", "), n - SHOWN),
-        _ => format!("only {}", names.join(", ")),
-    }
+fn form(file: &Path) -> Option<(Form, Codec)> {
+    let name = file.file_name()?.to_string_lossy().to_lowercase();
+    let (stem, codec) = match () {
+        () if name.ends_with(".gz") => (name.trim_end_matches(".gz"), Codec::Gzip),
+        () if name.ends_with(".zst") => (name.trim_end_matches(".zst"), Codec::Zstd),
+        () => (name.as_str(), Codec::Plain),
+    };
+    let form = match stem {
+        "index.json" => Form::Shards,
+        _ if stem.ends_with(".jsonl") => Form::Lines,
+        _ if stem.ends_with(".txt") => Form::Text,
+        _ if stem.ends_with(".parquet") => Form::Parquet,
+        _ => return None,
+    };
+    let whole = matches!(form, Form::Parquet | Form::Shards) && codec != Codec::Plain;
+    (!whole).then_some((form, codec))
+}
+
+/// Tells whether a file is one of documents, by its name.
+pub(crate) fn holds_documents(file: &Path) -> bool {
+    form(file).is_some_and(|(form, _)| form != Form::Shards)
 }
 
 /// The documents of one file, in order.
-pub(crate) struct Documents {
-    path: PathBuf,
-    kind: Kind,
-    reader: Box<dyn BufRead>,
-    /// The same open file: it shares its position with the reader's.
-    position: Option<File>,
-    line: usize,
-    buffer: Vec<u8>,
+pub(crate) struct Documents(Source);
+
+enum Source {
+    Stream(Box<Stream>),
+    Parquet(Box<ParquetRows>),
+    Shards(ShardTexts),
 }
 
 impl Documents {
-    /// Opens a file that [`data_files`] lists.
+    /// Opens a file of documents, or the `index.json` of shards that hold text.
     ///
     /// # Errors
-    /// [`DataError::Read`], [`DataError::Compressed`].
-    pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let failed = |source| DataError::Read { path: path.into(), source };
-        let file = File::open(path).map_err(failed)?;
-        let position = file.try_clone().ok();
-        let kind = kind(path).unwrap_or(Kind::Text);
-        let reader: Box<dyn BufRead> = match kind {
-            Kind::CompressedLines => {
-                let decoder = zstd::stream::read::Decoder::new(file).map_err(|source| {
-                    DataError::Compressed { file: path.into(), line: 1, source }
-                })?;
-                Box::new(BufReader::new(decoder))
+    /// Those of the form the file has, by its name.
+    pub(crate) fn open(path: &Path, fields: Fields, watch: &dyn Watch) -> Result<Self, DataError> {
+        let (form, codec) = form(path).unwrap_or((Form::Text, Codec::Plain));
+        Ok(Self(match form {
+            Form::Parquet => {
+                Source::Parquet(Box::new(ParquetRows::open(path, fields.text, fields.tokens)?))
             }
-            Kind::Lines | Kind::Text => Box::new(BufReader::new(file)),
-        };
-        Ok(Self { path: path.into(), kind, reader, position, line: 0, buffer: Vec::new() })
+            Form::Shards => Source::Shards(ShardTexts::open(path, fields.text, watch)?),
+            Form::Lines | Form::Text => {
+                Source::Stream(Box::new(Stream::open(path, form, codec, fields.text)?))
+            }
+        }))
     }
 
     /// Tells how many bytes of the file have been read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
+        match &self.0 {
+            Source::Stream(stream) => stream.bytes_read(),
+            Source::Parquet(rows) => rows.bytes_read(),
+            Source::Shards(texts) => texts.bytes,
+        }
+    }
+
+    /// Gives the next document, or part of one, that is not empty; none at the end of the file.
+    ///
+    /// # Errors
+    /// A fault of the file, with the line, row or sample.
+    pub(crate) fn next(&mut self) -> Result<Option<Document>, DataError> {
+        match &mut self.0 {
+            Source::Stream(stream) => match stream.form {
+                Form::Text => stream.part(),
+                _ => stream.line(),
+            },
+            Source::Parquet(rows) => {
+                while let Some((cell, line)) = rows.next()? {
+                    let body = match cell {
+                        Cell::Text(text) if text.trim().is_empty() => continue,
+                        Cell::Text(text) => Body::Text(text),
+                        Cell::Ids(ids) => Body::Ids(ids),
+                    };
+                    return Ok(Some(Document { body, line, starts: true, ends: true }));
+                }
+                Ok(None)
+            }
+            Source::Shards(texts) => texts.next(),
+        }
+    }
+}
+
+/// The text column of shards.
+struct ShardTexts {
+    mds: Mds,
+    column: usize,
+    shard: usize,
+    sample: usize,
+    bytes: u64,
+}
+
+impl ShardTexts {
+    fn open(index: &Path, field: &str, watch: &dyn Watch) -> Result<Self, DataError> {
+        let mds = Mds::open(index.parent().unwrap_or(Path::new("")), watch)?;
+        let column = mds.column(field, "text_field")?;
+        Ok(Self { mds, column, shard: 0, sample: 0, bytes: 0 })
+    }
+
+    fn next(&mut self) -> Result<Option<Document>, DataError> {
+        while let Some(shard) = self.mds.shards.get(self.shard) {
+            if self.sample == shard.samples() {
+                (self.shard, self.sample) = (self.shard + 1, 0);
+                continue;
+            }
+            let text = shard.text(self.sample, self.column)?;
+            self.bytes += shard.sample_size(self.sample) as u64;
+            self.sample += 1;
+            if !text.trim().is_empty() {
+                return Ok(Some(Document::whole(text.to_string(), self.sample)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A file read from front to back.
+struct Stream {
+    path: PathBuf,
+    form: Form,
+    codec: Codec,
+    field: String,
+    reader: Box<dyn BufRead + Send>,
+    /// The same open file: it shares its position with the reader's.
+    position: Option<File>,
+    line: usize,
+    buffer: Vec<u8>,
+    begun: bool,
+    done: bool,
+}
+
+impl Stream {
+    fn open(path: &Path, form: Form, codec: Codec, field: &str) -> Result<Self, DataError> {
+        let failed = |source| DataError::Read { path: path.into(), source };
+        let file = File::open(path).map_err(failed)?;
+        let position = file.try_clone().ok();
+        let reader: Box<dyn BufRead + Send> = match codec {
+            Codec::Zstd => {
+                let decoder = zstd::stream::read::Decoder::new(file).map_err(failed)?;
+                Box::new(BufReader::new(decoder))
+            }
+            Codec::Gzip => Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))),
+            Codec::Plain => Box::new(BufReader::new(file)),
+        };
+        Ok(Self {
+            path: path.into(),
+            form,
+            codec,
+            field: field.into(),
+            reader,
+            position,
+            line: 0,
+            buffer: Vec::new(),
+            begun: false,
+            done: false,
+        })
+    }
+
+    fn bytes_read(&self) -> u64 {
         self.position.as_ref().and_then(|mut file| file.stream_position().ok()).unwrap_or(0)
     }
 
-    /// Gives the next document that is not empty; none at the end of the file.
-    ///
-    /// # Errors
-    /// [`DataError::Read`], [`DataError::Compressed`], [`DataError::NotUtf8`],
-    /// [`DataError::NotJson`], [`DataError::NoText`], [`DataError::TextNotString`].
-    pub(crate) fn next(&mut self) -> Result<Option<Document>, DataError> {
+    /// Gives the next line that holds a document.
+    fn line(&mut self) -> Result<Option<Document>, DataError> {
         loop {
             self.buffer.clear();
-            let read = match self.kind {
-                Kind::Text => self.reader.read_to_end(&mut self.buffer),
-                _ => self.reader.read_until(b'\n', &mut self.buffer),
-            };
+            let read = self.reader.read_until(b'\n', &mut self.buffer);
             self.line += 1;
             if read.map_err(|source| self.failed(source))? == 0 {
                 return Ok(None);
             }
-            let raw = self.utf8()?;
-            if raw.trim().is_empty() {
+            let line = std::str::from_utf8(&self.buffer)
+                .map_err(|error| self.not_utf8(error.valid_up_to()))?;
+            // The byte-order mark that some editors put first.
+            let line = if self.line == 1 { line.trim_start_matches('\u{feff}') } else { line };
+            if line.trim().is_empty() {
                 continue;
             }
-            let text = match self.kind {
-                Kind::Text => raw.to_string(),
-                _ => self.text_field(raw)?,
-            };
+            let text = self.text_field(line)?;
             if !text.trim().is_empty() {
-                return Ok(Some(Document { text, line: self.line }));
+                return Ok(Some(Document::whole(text, self.line)));
             }
         }
+    }
+
+    /// Gives the next part of the one document of a `.txt` file. Parts end where the tokenizer's
+    /// pieces end, so that the ids do not depend on where memory ends.
+    fn part(&mut self) -> Result<Option<Document>, DataError> {
+        if self.done {
+            return Ok(None);
+        }
+        self.line = self.line.max(1);
+        let want = PART - self.buffer.len();
+        let read = (&mut self.reader).take(want as u64).read_to_end(&mut self.buffer);
+        self.done = read.map_err(|source| self.failed(source))? < want;
+        let valid = match std::str::from_utf8(&self.buffer) {
+            Ok(text) => text.len(),
+            Err(error) if !self.done && error.error_len().is_none() => error.valid_up_to(),
+            Err(error) => return Err(self.not_utf8(error.valid_up_to())),
+        };
+        let text = String::from_utf8_lossy(&self.buffer[..valid]);
+        let cut = if self.done { text.len() } else { whole_pieces(&text) };
+        let (starts, line) = (!self.begun, self.line);
+        let mut text = text[..cut].to_string();
+        self.buffer.drain(..cut);
+        self.line += text.bytes().filter(|byte| *byte == b'\n').count();
+        self.begun = true;
+        if starts && text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        if starts && self.done && text.trim().is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Document { body: Body::Text(text), line, starts, ends: self.done }))
     }
 
     fn failed(&self, source: std::io::Error) -> DataError {
-        match self.kind {
-            Kind::CompressedLines => {
-                DataError::Compressed { file: self.path.clone(), line: self.line, source }
-            }
-            _ => DataError::Read { path: self.path.clone(), source },
+        match self.codec {
+            Codec::Plain => DataError::Read { path: self.path.clone(), source },
+            codec => DataError::Compressed {
+                file: self.path.clone(),
+                line: self.line,
+                codec: codec.name(),
+                source,
+            },
         }
     }
 
-    /// Gives the buffer as text, without the byte-order mark some editors put first.
-    fn utf8(&self) -> Result<&str, DataError> {
-        let text = std::str::from_utf8(&self.buffer).map_err(|error| {
-            let good = &self.buffer[..error.valid_up_to()];
-            let start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            DataError::NotUtf8 {
-                file: self.path.clone(),
-                line: self.line + good.iter().filter(|byte| **byte == b'\n').count(),
-                byte: good.len() - start + 1,
-            }
-        })?;
-        Ok(if self.line == 1 { text.trim_start_matches('\u{feff}') } else { text })
+    /// Names the line, and the byte of it, where the buffer stops being UTF-8.
+    fn not_utf8(&self, valid: usize) -> DataError {
+        let good = &self.buffer[..valid];
+        let start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        DataError::NotUtf8 {
+            file: self.path.clone(),
+            line: self.line + good.iter().filter(|byte| **byte == b'\n').count(),
+            byte: good.len() - start + 1,
+        }
     }
 
     fn text_field(&self, line: &str) -> Result<String, DataError> {
@@ -192,20 +334,29 @@ impl Documents {
             let (file, line) = at();
             DataError::NotJson { file, line, source }
         })?;
-        let fields = match value {
-            Value::Object(mut object) => match object.remove("text") {
+        let (fields, hint) = match value {
+            Value::Object(mut object) => match object.remove(&self.field) {
                 Some(Value::String(text)) => return Ok(text),
                 Some(other) => {
-                    let (file, line) = at();
-                    return Err(DataError::TextNotString { file, line, kind: kind_of(&other) });
+                    let ((file, line), field) = (at(), self.field.clone());
+                    return Err(DataError::TextNotString {
+                        file,
+                        line,
+                        field,
+                        kind: kind_of(&other),
+                    });
                 }
-                None if object.is_empty() => "an empty object".to_string(),
-                None => object.keys().cloned().collect::<Vec<_>>().join(", "),
+                None => {
+                    let names: Vec<&str> = object.keys().map(String::as_str).collect();
+                    let hint = field_hint(&self.field, &names);
+                    let none = names.is_empty();
+                    (if none { "an empty object".into() } else { names.join(", ") }, hint)
+                }
             },
-            other => kind_of(&other).to_string(),
+            other => (kind_of(&other).to_string(), field_hint(&self.field, &[])),
         };
-        let (file, line) = at();
-        Err(DataError::NoText { file, line, fields })
+        let ((file, line), field) = (at(), self.field.clone());
+        Err(DataError::NoText { file, line, field, fields, hint })
     }
 }
 
@@ -221,76 +372,4 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DataError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        let mut documents = Documents::open(&path)?;
-        let mut found = Vec::new();
-        while let Some(document) = documents.next()? {
-            found.push(document);
-        }
-        assert_eq!(documents.bytes_read(), bytes.len() as u64);
-        Ok(found)
-    }
-
-    fn error(name: &str, bytes: &[u8]) -> String {
-        let error = read(name, bytes).unwrap_err().to_string();
-        error.split_once(name).map_or(error.clone(), |(_, rest)| rest.trim().to_string())
-    }
-
-    fn document(text: &str, line: usize) -> Document {
-        Document { text: text.into(), line }
-    }
-
-    const TWO: &str = "{\"text\": \"one\", \"meta\": {\"text\": 1}}\n\n{\"text\":\"\"}\r\n\
-                       {\"n\": 3, \"text\": \"two\\nlines\"}";
-
-    #[test]
-    fn lines_are_documents_and_empty_ones_are_skipped() {
-        let two = [document("one", 1), document("two\nlines", 4)];
-        assert_eq!(read("x.jsonl", TWO.as_bytes()).unwrap(), two);
-        assert_eq!(read("x.jsonl", format!("\u{feff}{TWO}\n").as_bytes()).unwrap(), two);
-        let packed = zstd::stream::encode_all(TWO.as_bytes(), 3).unwrap();
-        assert_eq!(read("x.jsonl.zst", &packed).unwrap(), two);
-    }
-
-    #[test]
-    fn a_text_file_is_one_document() {
-        assert_eq!(read("x.txt", b"one\n\ntwo\n").unwrap(), [document("one\n\ntwo\n", 1)]);
-        assert_eq!(read("x.txt", b" \n\n").unwrap(), []);
-    }
-
-    #[test]
-    fn broken_lines_are_named() {
-        let lines = "{\"text\": \"fine\"}\n".repeat(16);
-        let broken = error("x.jsonl", format!("{lines}{{\"text\": \"cut of").as_bytes());
-        assert!(broken.starts_with("line 17: not JSON: EOF while parsing"), "{broken}");
-        assert_eq!(
-            error("x.jsonl", b"{\"content\": \"a\", \"id\": 3}\n"),
-            "line 1 has no field `text`, only content, id: rename the field that holds the document"
-        );
-        assert!(error("x.jsonl", b"[1]\n").starts_with("line 1 has no field `text`, only a list"));
-        assert!(error("x.jsonl", b"{\"text\": 7}\n").starts_with("line 1: `text` is a number"));
-        assert!(error("x.jsonl", b"{\"text\": null}").starts_with("line 1: `text` is null"));
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf_8_are_named() {
-        let latin = b"{\"text\": \"fine\"}\n{\"text\": \"caf\xe9\"}\n";
-        assert!(error("x.jsonl", latin).starts_with("line 2, byte 14 of the line: not UTF-8"));
-        assert!(error("x.txt", b"fine\nca\xe9\n").starts_with("line 2, byte 3 of the line"));
-    }
-
-    #[test]
-    fn damaged_compression_is_named() {
-        assert!(error("x.jsonl.zst", TWO.as_bytes()).contains("not sound zstd data"));
-        let packed = zstd::stream::encode_all(TWO.as_bytes(), 3).unwrap();
-        assert!(error("x.jsonl.zst", &packed[..packed.len() - 4]).contains("not sound zstd data"));
-    }
-}
+mod tests;

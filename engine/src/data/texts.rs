@@ -2,7 +2,7 @@
 
 use super::domains::{Domain, DomainOptions, Domains};
 use super::pack::{Packer, Special};
-use super::{DataError, DataOrigin, Rows};
+use super::{DataError, DataOrigin};
 use crate::model::Tokenizer;
 
 impl Domains {
@@ -26,7 +26,7 @@ impl Domains {
             })?;
             encoded.iter().for_each(|ids| packer.push(ids));
             let used = packer.documents();
-            let (train, eval): (Rows, Rows) = packer.split(name, options)?;
+            let (train, eval) = packer.split(name, options)?;
             domains.push(Domain {
                 name: name.clone(),
                 train,

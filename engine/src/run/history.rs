@@ -1,5 +1,6 @@
 //! What every step, evaluation and edit leaves behind.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,36 @@ pub struct EvalRecord {
     pub losses: Vec<f64>,
     /// The mixture that follows from it.
     pub mixture: Vec<f64>,
+    /// The references it was compared with, nats/token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference: Vec<f64>,
+    /// Samples drawn before it, by domain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<u64>,
+}
+
+impl EvalRecord {
+    /// Loss minus reference of each domain, nats/token.
+    pub fn excess(&self) -> Vec<f64> {
+        self.losses.iter().zip(&self.reference).map(|(l, r)| l - r).collect()
+    }
+}
+
+/// A domain whose rows have all been used: from here on they come again, in another order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The domain.
+    pub domain: String,
+    /// Which pass over its rows begins: 2 is the first repetition.
+    pub epoch: u64,
+    /// The step that takes its first rows.
+    pub step: u64,
+}
+
+impl fmt::Display for EpochRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: epoch {} from step {}", self.domain, self.epoch, self.step)
+    }
 }
 
 /// One edit, as tables and charts show it.
@@ -45,6 +76,7 @@ pub struct History {
     pub(super) steps: Arc<Vec<StepRecord>>,
     pub(super) evaluations: Arc<Vec<EvalRecord>>,
     pub(super) marks: Arc<Vec<Mark>>,
+    pub(super) epochs: Arc<Vec<EpochRecord>>,
 }
 
 impl History {
@@ -63,12 +95,29 @@ impl History {
         &self.marks
     }
 
+    /// Every time a domain began again.
+    pub fn epochs(&self) -> &[EpochRecord] {
+        &self.epochs
+    }
+
+    /// The last time each domain began again, in the order of those times.
+    pub fn last_epochs(&self) -> Vec<EpochRecord> {
+        let mut last: Vec<EpochRecord> = Vec::new();
+        for record in self.epochs() {
+            last.retain(|earlier| earlier.domain != record.domain);
+            last.push(record.clone());
+        }
+        last
+    }
+
     pub(super) fn new(
         steps: Vec<StepRecord>,
         evaluations: Vec<EvalRecord>,
         marks: Vec<Mark>,
+        epochs: Vec<EpochRecord>,
     ) -> Self {
-        Self { steps: Arc::new(steps), evaluations: Arc::new(evaluations), marks: Arc::new(marks) }
+        let (steps, evaluations) = (Arc::new(steps), Arc::new(evaluations));
+        Self { steps, evaluations, marks: Arc::new(marks), epochs: Arc::new(epochs) }
     }
 
     /// Makes room for a gate kind that joined at place `at` of every list by kind: until now nothing

@@ -104,6 +104,12 @@ pub struct Changes {
     /// Share of the uniform mixture mixed in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smoothing: Option<f64>,
+    /// Least share of a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+    /// Largest share of a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<f64>,
     /// The mixture from now on, in the domains' order; scaled to sum 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixture: Option<Vec<f64>>,

@@ -8,15 +8,19 @@
 //! | `options.rs` | what a run is started with, checked |
 //! | `origin.rs` | how a run came to be: enough to make it again |
 //! | `journal.rs` | what was done to it: steps, evaluations, edits |
+//! | `decisions.rs` | what a mixture rule of the user decided, written down |
 //! | `state.rs` | all that a step changes, as one value; its hash |
 //! | `run.rs` | the run itself: start, step, evaluate, edit, fork, rewind |
 //! | `snapshots.rs` | states kept in memory to go back to |
 //! | `store/` | runs on disk: save, autosave, resume |
 //! | `history.rs` | what every step, evaluation and edit leaves behind |
 //! | `report.rs` | where a run stands, for people |
+//! | `whatif.rs` | the mixture under another rule, on paper |
+//! | `warning.rs` | a domain that takes over, or is pushed out |
 //! | `extract.rs` | the model it has made so far, with its provenance |
 //! | `error.rs` | what can go wrong |
 
+mod decisions;
 mod error;
 mod extract;
 mod history;
@@ -29,9 +33,11 @@ mod run;
 mod snapshots;
 mod state;
 mod store;
+mod warning;
+mod whatif;
 
 pub use error::RunError;
-pub use history::{EvalRecord, History, Mark, StepRecord};
+pub use history::{EpochRecord, EvalRecord, History, Mark, StepRecord};
 pub use journal::{Changes, Edit, Journal, Operation};
 pub use options::{Reference, ShearOptions, TrainOptions};
 pub use origin::{How, RunOrigin};
@@ -39,3 +45,5 @@ pub use report::{KindStatus, RunStatus, StepReport};
 pub use run::Run;
 pub use snapshots::KeepPolicy;
 pub use store::{Autosave, ResumeOptions};
+pub use warning::{Warning, takeover};
+pub use whatif::{WhatIf, next_weights, replay};

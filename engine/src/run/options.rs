@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::data::MixtureRule;
+use crate::data::scaling::{KnownLosses, ScalingFit};
+use crate::data::{Bounds, CustomRule, MixtureRule};
 use crate::gate::{GateKind, HardConcrete};
 use crate::train::{AdamConfig, Schedule};
 
@@ -17,6 +18,28 @@ pub enum Reference {
     Floor,
     /// Given, in the domains' order, nats/token.
     Losses(Vec<f64>),
+    /// What a model of a given size reaches by the law through three known models.
+    Scaling {
+        /// Parameters of that model; none means those of the target, or of the model that recovers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parameters: Option<f64>,
+        /// The three models; none means the published ones, Llama-2 on the domains of RedPajama.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<Box<KnownLosses>>,
+    },
+}
+
+impl Reference {
+    /// Fits the law of [`Reference::Scaling`] for domains and a model of `parameters`, unless it
+    /// names a size of its own; none for other references.
+    ///
+    /// # Errors
+    /// A domain without known losses, losses without a law, a size that is none.
+    pub fn fit(&self, domains: &[String], parameters: f64) -> Result<Option<ScalingFit>, RunError> {
+        let Self::Scaling { parameters: asked, known } = self else { return Ok(None) };
+        let known = known.as_deref().cloned().unwrap_or_else(KnownLosses::published);
+        Ok(Some(ScalingFit::new(&known, domains, asked.unwrap_or(parameters))?))
+    }
 }
 
 /// Options of every run.
@@ -51,6 +74,17 @@ pub struct TrainOptions {
     pub eta: f64,
     /// Share of the uniform mixture mixed in by `doremi` and `bandit`.
     pub smoothing: f64,
+    /// Least and largest share of a domain, from the first mixture on, whatever the rule. Default 0 and 1.
+    #[serde(default, skip_serializing_if = "Bounds::are_open")]
+    pub bounds: Bounds,
+    /// What the rule `custom` has decided before: the weights after each evaluation under it, in
+    /// order. When they are used up the function decides; without one the last weights stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Vec<f64>>,
+    /// The function of the rule `custom`. No file holds it: what it decides becomes the `path` of the
+    /// run's origin.
+    #[serde(skip)]
+    pub custom: Option<CustomRule>,
 }
 
 impl Default for TrainOptions {
@@ -70,6 +104,9 @@ impl Default for TrainOptions {
             reference: Reference::Source,
             eta: 1.0,
             smoothing: 1e-4,
+            bounds: Bounds::default(),
+            path: Vec::new(),
+            custom: None,
         }
     }
 }
@@ -151,6 +188,13 @@ pub(super) fn check_rates(
     }
 }
 
+/// True for one weight a domain, 0 or more, not all 0.
+fn can_be_drawn_by(weights: &[f64], domains: usize) -> bool {
+    weights.len() == domains
+        && weights.iter().all(|w| w.is_finite() && *w >= 0.0)
+        && weights.iter().any(|w| *w > 0.0)
+}
+
 impl TrainOptions {
     /// Checks every value.
     ///
@@ -173,6 +217,13 @@ impl TrainOptions {
         if !(0.0..1.0).contains(&self.smoothing) {
             refuse("smoothing", self.smoothing, "a share in 0..1", 1e-4)?;
         }
+        if let Some((bound, value, why, nearest)) = self.bounds.conflict(domains) {
+            refuse(bound, value, &why, nearest)?;
+        }
+        if let Some(at) = self.path.iter().position(|w| !can_be_drawn_by(w, domains)) {
+            let why = "each holds one weight a domain, 0 or more, and one above 0";
+            refuse("path", format!("{:?} at place {at}", self.path[at]), why, "equal weights")?;
+        }
         if self.lr_warmup.is_some_and(|w| w > self.steps) {
             refuse("lr_warmup", self.lr_warmup.unwrap_or(0), "longer than `steps`", self.steps)?;
         }
@@ -180,9 +231,7 @@ impl TrainOptions {
             let shown = format!("{mixture:?}");
             if mixture.len() != domains {
                 refuse("mixture", shown, "one weight a domain", format!("{domains} weights"))?;
-            } else if mixture.iter().any(|w| !w.is_finite() || *w < 0.0)
-                || mixture.iter().sum::<f64>() <= 0.0
-            {
+            } else if !can_be_drawn_by(mixture, domains) {
                 refuse(
                     "mixture",
                     shown,

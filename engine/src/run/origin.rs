@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::journal::Journal;
 use super::{ShearOptions, TrainOptions};
 use crate::data::DataOrigin;
-use crate::model::ModelOrigin;
-use crate::shape::TargetShape;
+use crate::model::{Model, ModelOrigin};
+use crate::shape::{ModelShape, TargetShape};
 
 /// How a run came to be.
 ///
@@ -45,4 +45,19 @@ pub enum How {
     },
     /// Continues pre-training.
     Recover,
+}
+
+impl How {
+    /// Parameters of the model that the run is to give, embeddings included.
+    pub(super) fn parameters(&self, source: &Model, target: Option<&ModelShape>) -> f64 {
+        let shape = source.shape();
+        match (self, target) {
+            (_, Some(target)) => target.parameters() as f64,
+            (Self::Shear { options, .. }, None) => {
+                let gone = options.sparsity.unwrap_or(0.0) * shape.prunable() as f64;
+                shape.parameters() as f64 - gone
+            }
+            (Self::Recover, None) => shape.parameters() as f64,
+        }
+    }
 }

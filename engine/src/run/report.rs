@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::state::State;
+use super::{EpochRecord, Warning};
 use crate::gate::{GateKind, Multipliers};
 use crate::progress::Progress;
 
@@ -36,6 +37,10 @@ pub struct RunStatus {
     pub overall: Option<f64>,
     /// Edits made so far.
     pub edits: usize,
+    /// Where each domain that has been used up began again, the last time.
+    pub epochs: Vec<EpochRecord>,
+    /// What a person should know: a mixture gone astray, references beyond what is known.
+    pub warnings: Vec<Warning>,
 }
 
 /// One gate kind in [`RunStatus`].
@@ -81,6 +86,8 @@ impl State {
             sparsity,
             overall,
             edits: self.history.marks().len(),
+            epochs: self.history.last_epochs(),
+            warnings: Vec::new(),
         }
     }
 
@@ -99,6 +106,12 @@ impl State {
             } else if self.trainer.shear.is_some() {
                 note.push_str(&format!(" · sparsity {:.2}", last.figures.overall));
             }
+        }
+        let begun = self.history.epochs().iter().rev().take_while(|e| e.step > first);
+        let mut begun: Vec<&EpochRecord> = begun.collect();
+        begun.sort_by_key(|e| e.epoch);
+        if let Some(epoch) = begun.last() {
+            note.push_str(&format!(" · {epoch}"));
         }
         let taken = self.step - first;
         let rate =

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use super::decisions::Decisions;
 use super::journal::{Edit, Journal, Operation};
 use super::snapshots::Snapshots;
 use super::state::{State, trainer_config};
 use super::store::Autosave;
 use super::{
-    EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin, RunStatus,
-    ShearOptions, StepRecord, StepReport, TrainOptions,
+    EpochRecord, EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin,
+    RunStatus, ShearOptions, StepRecord, StepReport, TrainOptions, Warning, takeover,
 };
-use crate::data::{Domains, Loader, Mixture};
+use crate::data::scaling::ScalingFit;
+use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
 use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
 use crate::judge;
 use crate::model::{Model, ModelError};
@@ -114,23 +116,28 @@ impl Run {
         model: &Model,
         target: Option<ModelShape>,
         domains: Arc<Domains>,
-        options: TrainOptions,
+        mut options: TrainOptions,
         shear: Option<Shear>,
         how: How,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
+        let decisions = Decisions::new(std::mem::take(&mut options.path), options.custom.take());
         let trainer = Trainer::new(model, trainer_config(&options, domains.seq_len), shear)?;
-        let reference = reference_losses(model, &domains, &options, watch)?;
+        let parameters = how.parameters(model, target.as_ref());
+        let reference = reference_losses(model, &domains, &options, parameters, watch)?;
         let n = domains.domains.len();
         let weights = options.mixture.clone().unwrap_or_else(|| vec![1.0; n]);
         let total: f64 = weights.iter().sum();
+        let mut weights: Vec<f64> = weights.iter().map(|w| w / total).collect();
+        options.bounds.project(&mut weights);
         let mixture = Mixture {
             names: domains.names(),
-            weights: weights.iter().map(|w| w / total).collect(),
+            weights,
             reference,
             rule: options.rule,
             eta: options.eta,
             smoothing: options.smoothing,
+            bounds: options.bounds,
         };
         let start = Start {
             source: model.clone(),
@@ -149,6 +156,7 @@ impl Run {
             trainer,
             loader,
             mixture,
+            decisions,
             history: History::default(),
             journal: Journal::default(),
         };
@@ -173,6 +181,10 @@ impl Run {
     pub fn step(&mut self, n: u64, watch: &dyn Watch) -> Result<StepReport, RunError> {
         let begin = Instant::now();
         let first = self.state.step;
+        let every = self.state.options.eval_every;
+        if self.state.due || (first + n) / every > first / every {
+            self.check_rule()?;
+        }
         let mut interrupted = false;
         while self.state.due || self.state.step < first + n {
             if watch.stop_requested() {
@@ -221,11 +233,26 @@ impl Run {
     /// # Errors
     /// An interrupt; candle's.
     pub fn evaluate(&mut self, watch: &dyn Watch) -> Result<(), RunError> {
+        self.check_rule()?;
         self.settle(watch)?;
         let losses = self.domain_losses(EvalMode::Current, watch)?;
         self.state.take_losses(losses)?;
         self.state.journal.push(Operation::Evaluate);
         Ok(())
+    }
+
+    /// Gives the run the function that the rule `custom` asks from now on: what it decides stands in
+    /// the history, and in the run's origin, so that the run can be made again without it.
+    pub fn use_rule(&mut self, rule: CustomRule) {
+        self.state.decisions.use_function(rule);
+    }
+
+    /// Refuses, before anything changes, an evaluation that nobody could decide on.
+    fn check_rule(&self) -> Result<(), RunError> {
+        match self.state.mixture.rule {
+            MixtureRule::Custom => self.state.decisions.ready(),
+            _ => Ok(()),
+        }
     }
 
     /// Gives the loss of each domain now, nats/token, under deterministic gates.
@@ -301,8 +328,10 @@ impl Run {
         if step > self.state.step {
             return Err(RunError::NotYet { step, now: self.state.step });
         }
-        let from = self.kept.at_or_before(step)?.clone();
+        let mut from = self.kept.at_or_before(step)?.clone();
         let rest = self.state.journal.since(&from.journal).unwrap_or_default();
+        // What a function has decided is not asked again.
+        from.decisions.recall(&self.state.decisions);
         let mut again = Self { state: from, ..self.fork() };
         for operation in rest {
             if again.state.step == step && !again.state.due {
@@ -321,6 +350,7 @@ impl Run {
                 return Err(RunError::Interrupted);
             }
         }
+        again.state.decisions.forget_rest();
         again.kept.cut(step);
         again.autosave = self.autosave.take();
         again.homes = std::mem::take(&mut self.homes);
@@ -377,14 +407,45 @@ impl Run {
             domains: domains.origin.clone(),
             data_sha256: domains.hash.clone(),
             how: self.start.how.clone(),
-            train: self.start.options.clone(),
+            train: TrainOptions {
+                path: self.state.decisions.path().to_vec(),
+                ..self.start.options.clone()
+            },
             journal: self.state.journal.clone(),
         })
     }
 
+    /// Whether two runs began alike: the same model, data and options.
+    ///
+    /// # Errors
+    /// candle's, if a source cannot be read.
+    pub fn same_start(&self, other: &Self) -> Result<bool, RunError> {
+        let (a, b) = (&self.start, &other.start);
+        if Arc::ptr_eq(a, b) {
+            return Ok(true);
+        }
+        let data = |run: &Self| run.loader().domains().hash.clone();
+        let alike = (&a.how, &a.options) == (&b.how, &b.options) && data(self) == data(other);
+        Ok(alike && a.digest()? == b.digest()?)
+    }
+
     /// Says where the run stands.
     pub fn status(&self) -> RunStatus {
-        self.state.status()
+        RunStatus { warnings: self.warnings(), ..self.state.status() }
+    }
+
+    /// What a person should know about the mixture: a domain that takes over or is pushed out,
+    /// references that lie beyond what is known.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let scaling = self.scaling().ok().flatten();
+        let far = scaling.filter(|fit| fit.references == self.mixture().reference);
+        let far = far.and_then(|fit| fit.warning()).map(|what| Warning {
+            what,
+            hint: "compare with `reference: \"source\"`, or give losses of models that you trust"
+                .into(),
+        });
+        let astray = takeover(self.mixture(), self.first_mixture(), self.evaluations());
+        astray.into_iter().chain(far).collect()
     }
 
     /// The gate values of an evaluation; none in recovery.
@@ -430,6 +491,15 @@ impl Run {
         &self.start.mixture
     }
 
+    /// The law that its reference losses come from; none for other references.
+    ///
+    /// # Errors
+    /// None for a run that was started: its law was fitted then.
+    pub fn scaling(&self) -> Result<Option<ScalingFit>, RunError> {
+        let parameters = self.start.how.parameters(&self.start.source, self.target());
+        self.start.options.reference.fit(&self.mixture().names, parameters)
+    }
+
     /// The loader it draws from.
     pub fn loader(&self) -> &Loader {
         &self.state.loader
@@ -450,6 +520,11 @@ impl Run {
         self.state.history.evaluations()
     }
 
+    /// Every time a domain began again.
+    pub fn epochs(&self) -> &[EpochRecord] {
+        self.state.history.epochs()
+    }
+
     /// Every edit.
     pub fn marks(&self) -> &[Mark] {
         self.state.history.marks()
@@ -461,6 +536,7 @@ fn reference_losses(
     model: &Model,
     domains: &Domains,
     options: &TrainOptions,
+    parameters: f64,
     watch: &dyn Watch,
 ) -> Result<Vec<f64>, RunError> {
     let refuse = |why: String| RunError::Reference { why, domains: domains.names().join(", ") };
@@ -482,5 +558,9 @@ fn reference_losses(
             Err(refuse(format!("{losses:?} holds a value that is no number")))
         }
         Reference::Losses(losses) => Ok(losses.clone()),
+        scaling => {
+            let fit = scaling.fit(&domains.names(), parameters)?;
+            Ok(fit.map_or_else(Vec::new, |fit| fit.references))
+        }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::decisions::Decisions;
 use super::journal::{Changes, Edit, Journal, Operation};
-use super::{EvalRecord, History, Mark, RunError, StepRecord, TrainOptions};
-use crate::data::{Loader, LoaderState, Mixture};
+use super::{EpochRecord, EvalRecord, History, Mark, RunError, StepRecord, TrainOptions};
+use crate::data::{Loader, LoaderState, Mixture, MixtureRule};
 use crate::digest::Digest;
 use crate::gate::Constraint;
 use crate::shape::{ModelShape, TargetShape};
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub trainer: Trainer,
     pub loader: Loader,
     pub mixture: Mixture,
+    pub decisions: Decisions,
     pub history: History,
     pub journal: Journal,
 }
@@ -51,6 +53,15 @@ pub(super) struct Saved {
     pub steps: Vec<StepRecord>,
     pub evaluations: Vec<EvalRecord>,
     pub marks: Vec<Mark>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs: Vec<EpochRecord>,
+    /// Evaluations under the rule `custom`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub decided: usize,
+}
+
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 /// The settings of a trainer that options give.
@@ -89,6 +100,13 @@ impl State {
             }
         };
         self.step += 1;
+        for (d, (new, old)) in self.loader.cursors().iter().zip(before.cursors()).enumerate() {
+            if new.epoch > old.epoch {
+                let domain = self.mixture.names[d].clone();
+                let record = EpochRecord { domain, epoch: new.epoch + 1, step: self.step };
+                Arc::make_mut(&mut self.history.epochs).push(record);
+            }
+        }
         self.tokens += self.tokens_per_step();
         let lr = self.options.lr * figures.factor;
         let record = StepRecord { step: self.step, lr, figures, tokens: self.tokens };
@@ -103,9 +121,20 @@ impl State {
     /// # Errors
     /// Losses the mixture cannot be moved by; nothing changes then.
     pub fn take_losses(&mut self, losses: Vec<f64>) -> Result<(), RunError> {
-        self.mixture.update(&losses)?;
-        let mixture = self.mixture.weights.clone();
-        let record = EvalRecord { step: self.step, losses, mixture };
+        self.mixture.weights = match self.mixture.rule {
+            MixtureRule::Custom => {
+                let evaluations = self.history.evaluations();
+                self.decisions.decide(&self.mixture, self.step, &losses, evaluations)?
+            }
+            rule => self.mixture.preview(rule, &losses)?,
+        };
+        let record = EvalRecord {
+            step: self.step,
+            losses,
+            mixture: self.mixture.weights.clone(),
+            reference: self.mixture.reference.clone(),
+            drawn: self.loader.drawn().to_vec(),
+        };
         Arc::make_mut(&mut self.history.evaluations).push(record);
         self.due = false;
         Ok(())
@@ -174,6 +203,8 @@ impl State {
         put(&mut o.rule, c.rule);
         put(&mut o.eta, c.eta);
         put(&mut o.smoothing, c.smoothing);
+        put(&mut o.bounds.floor, c.floor);
+        put(&mut o.bounds.ceiling, c.ceiling);
         let mut asked = o.clone();
         asked.mixture = c.mixture.clone().or(asked.mixture);
         asked.check(self.mixture.names.len())?;
@@ -184,7 +215,9 @@ impl State {
         }
         put(&mut mixture.reference, c.reference);
         (mixture.rule, mixture.eta, mixture.smoothing) = (asked.rule, asked.eta, asked.smoothing);
+        mixture.bounds = asked.bounds;
         mixture.check()?;
+        mixture.bounds.project(&mut mixture.weights);
         let tokens = self.trainer.config().tokens;
         self.trainer.configure(trainer_config(&self.options, tokens));
         if c.gate_lr.or(c.multiplier_lr).or(c.sparsity).is_some() || c.sparsity_warmup.is_some() {
@@ -218,6 +251,8 @@ impl State {
             steps: self.history.steps.to_vec(),
             evaluations: self.history.evaluations.to_vec(),
             marks: self.history.marks.to_vec(),
+            epochs: self.history.epochs.to_vec(),
+            decided: self.decisions.taken(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::draw::label::{LABEL_GAP, LABEL_ROOM, LEADER, Legend, Name, Sample, dr
 use super::draw::{Mark, Sheet, theme};
 use super::error::ViewError;
 use super::format;
-use super::lines::{FOOT, UNDER_NAMES};
+use super::lines::{FOOT, PlacedMarks, UNDER_NAMES};
 use super::points::{drawable, extent};
 
 /// More columns are averaged in bins.
@@ -59,11 +59,14 @@ pub(crate) fn lay_out(chart: &AreaChart) -> Result<Sheet, ViewError> {
     let (top, bottom) = (UNDER_NAMES + 4.0 + legend.height(), sheet.height - FOOT);
     let whole = stacks().all(|s| s.x.fract() == 0.0);
     let x = Axis::across(&sheet, from, to, right - left, whole);
-    let frame = Frame { left, top, right, bottom, x, y };
+    let mut frame = Frame { left, top, right, bottom, x, y };
+    let marks = PlacedMarks::new(&sheet, &chart.marks, &frame, (from, to));
+    frame.top += marks.height();
     frame.draw_grid(&mut sheet);
     for run in &runs {
         draw_run(&mut sheet, &frame, run, count);
     }
+    marks.draw(&mut sheet, &frame);
     frame.draw_x(&mut sheet);
     frame.draw_names(&mut sheet, &chart.x_label, &chart.y_label);
     if let Some(edges) = stacks().last().map(|s| &s.edges).filter(|_| direct) {
@@ -169,6 +172,7 @@ mod tests {
             shares: (0..names)
                 .map(|i| (0..columns).map(|c| share(i, c) / sum(c)).collect())
                 .collect(),
+            marks: vec![(0.0, "lr 0.1".into()), (1.0, "rule \"bandit\"".into())],
         }
     }
 

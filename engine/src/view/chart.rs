@@ -89,6 +89,8 @@ pub struct AreaChart {
     /// One list for each name, as long as `xs`: `shares[name][column]`. Negative shares count as 0;
     /// a column with a share that is missing or not finite is a gap.
     pub shares: Vec<Vec<f64>>,
+    /// Moments worth a vertical line, as on a [`LineChart`].
+    pub marks: Vec<(f64, String)>,
 }
 
 /// One row of a [`HeatMap`].

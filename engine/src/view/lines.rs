@@ -72,12 +72,11 @@ pub(crate) fn lay_out(chart: &LineChart) -> Result<Sheet, ViewError> {
     let x = Axis::across(&sheet, x_range.0, x_range.1, right - left, whole);
     let top = UNDER_NAMES + legend.height();
     let mut frame = Frame { left, top, right, bottom, x, y };
-    let marks = place_marks(&sheet, chart, &frame, x_range);
-    let rows = marks.iter().filter_map(|m| m.row).max().map_or(0, |row| row + 1);
-    frame.top = top + 4.0 + MARK_ROW * rows as f64;
+    let marks = PlacedMarks::new(&sheet, &chart.marks, &frame, x_range);
+    frame.top = top + 4.0 + marks.height();
 
     frame.draw_grid(&mut sheet);
-    draw_marks(&mut sheet, &frame, &marks, rows);
+    marks.draw(&mut sheet, &frame);
     frame.draw_x(&mut sheet);
     frame.draw_names(&mut sheet, &chart.x_label, &chart.y_label);
     for style in [Style::Dashed, Style::Solid] {
@@ -127,48 +126,58 @@ struct PlacedMark {
     row: Option<usize>,
 }
 
-fn place_marks(
-    sheet: &Sheet,
-    chart: &LineChart,
-    frame: &Frame,
-    range: (f64, f64),
-) -> Vec<PlacedMark> {
-    let mut marks: Vec<&(f64, String)> =
-        chart.marks.iter().filter(|m| m.0 >= range.0 && m.0 <= range.1).collect();
-    marks.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut ends = [f64::NEG_INFINITY; MARK_ROWS];
-    let mut placed = Vec::with_capacity(marks.len());
-    for (at, label) in marks {
-        let x = crisp(frame.across(*at));
-        let label = sheet.fitted(label, theme::SMALL, false, LABEL_ROOM);
-        let half = 0.5 * sheet.width_of(&label, theme::SMALL, false);
-        let middle = x.clamp(theme::MARGIN + half, sheet.width - theme::MARGIN - half);
-        let row = ends.iter().position(|&end| middle - half >= end + 8.0);
-        if let Some(row) = row.filter(|_| !label.is_empty()) {
-            ends[row] = middle + half;
-        }
-        placed.push(PlacedMark { x, middle, row: row.filter(|_| !label.is_empty()), label });
-    }
-    placed
+/// Marks in time, their labels in rows above the plot.
+pub(crate) struct PlacedMarks {
+    marks: Vec<PlacedMark>,
+    rows: usize,
 }
 
-/// Draws marks: a dotted line through the plot up to the label's row.
-fn draw_marks(sheet: &mut Sheet, frame: &Frame, marks: &[PlacedMark], rows: usize) {
-    for mark in marks {
-        let row = mark.row.unwrap_or(0);
-        let y = frame.top - 4.0 - MARK_ROW * (row as f64 + 0.5);
-        let line_top = if mark.row.is_some() { y + 7.0 } else { frame.top };
-        // Dots pass between the labels of lower rows only where none stands.
-        let blocked = marks.iter().any(|other| {
-            let half = 0.5 * sheet.width_of(&other.label, theme::SMALL, false) + 2.0;
-            other.row.is_some_and(|r| r < row) && (other.middle - mark.x).abs() < half
-        });
-        let line_top = if blocked { frame.top } else { line_top };
-        for dot in dashes(&[(mark.x, line_top), (mark.x, frame.bottom)], 2.0, 3.0) {
-            sheet.line(dot, 1.0, theme::AXIS);
+impl PlacedMarks {
+    /// Finds room for the marks inside `range`; `frame` gives places across.
+    pub fn new(sheet: &Sheet, marks: &[(f64, String)], frame: &Frame, range: (f64, f64)) -> Self {
+        let mut marks: Vec<&(f64, String)> =
+            marks.iter().filter(|m| m.0 >= range.0 && m.0 <= range.1).collect();
+        marks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut ends = [f64::NEG_INFINITY; MARK_ROWS];
+        let mut placed = Vec::with_capacity(marks.len());
+        for (at, label) in marks {
+            let x = crisp(frame.across(*at));
+            let label = sheet.fitted(label, theme::SMALL, false, LABEL_ROOM);
+            let half = 0.5 * sheet.width_of(&label, theme::SMALL, false);
+            let middle = x.clamp(theme::MARGIN + half, sheet.width - theme::MARGIN - half);
+            let row = ends.iter().position(|&end| middle - half >= end + 8.0);
+            if let Some(row) = row.filter(|_| !label.is_empty()) {
+                ends[row] = middle + half;
+            }
+            placed.push(PlacedMark { x, middle, row: row.filter(|_| !label.is_empty()), label });
         }
-        if mark.row.is_some_and(|row| row < rows) {
-            sheet.text(mark.middle, y, &mark.label, theme::SMALL, Anchor::Middle, theme::MUTED);
+        let rows = placed.iter().filter_map(|m| m.row).max().map_or(0, |row| row + 1);
+        Self { marks: placed, rows }
+    }
+
+    /// Room the labels take above the plot.
+    pub fn height(&self) -> f64 {
+        MARK_ROW * self.rows as f64
+    }
+
+    /// Draws the marks: a dotted line through the plot up to the label's row.
+    pub fn draw(&self, sheet: &mut Sheet, frame: &Frame) {
+        for mark in &self.marks {
+            let row = mark.row.unwrap_or(0);
+            let y = frame.top - 4.0 - MARK_ROW * (row as f64 + 0.5);
+            let line_top = if mark.row.is_some() { y + 7.0 } else { frame.top };
+            // Dots pass between the labels of lower rows only where none stands.
+            let blocked = self.marks.iter().any(|other| {
+                let half = 0.5 * sheet.width_of(&other.label, theme::SMALL, false) + 2.0;
+                other.row.is_some_and(|r| r < row) && (other.middle - mark.x).abs() < half
+            });
+            let line_top = if blocked { frame.top } else { line_top };
+            for dot in dashes(&[(mark.x, line_top), (mark.x, frame.bottom)], 2.0, 3.0) {
+                sheet.line(dot, 1.0, theme::AXIS);
+            }
+            if mark.row.is_some() {
+                sheet.text(mark.middle, y, &mark.label, theme::SMALL, Anchor::Middle, theme::MUTED);
+            }
         }
     }
 }

@@ -19,6 +19,7 @@
 //! | `bars.rs` | layout of grouped bars |
 //! | `twin.rs` | the plain-text twin of every chart |
 //! | `run.rs` | a run as tables and charts |
+//! | `branches.rs` | branches of a run side by side |
 //! | `panel.rs` | models side by side: cost, loss, speed |
 //! | `inspect.rs` | what the judges found: check, similarity, preview |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
@@ -26,6 +27,7 @@
 
 mod areas;
 mod bars;
+pub mod branches;
 mod chart;
 mod draw;
 mod error;

@@ -1,8 +1,8 @@
 //! A run as tables and charts.
 
 use super::{AreaChart, Chart, Column, HeatMap, HeatRow, LineChart, Series, Table, ViewError};
-use crate::gate::{EvalMode, GateKind};
-use crate::run::{Run, RunError};
+use crate::gate::{EvalMode, GateKind, GateRow, Multipliers};
+use crate::run::{Operation, Run, RunError, StepRecord};
 
 /// Table of every step: loss, constraints, expected and target sparsity by kind, rate, tokens.
 ///
@@ -53,22 +53,177 @@ pub fn mixture_table(run: &Run) -> Result<Table, ViewError> {
     Table::new(format!("mixture after step {}", run.status().step), columns)
 }
 
-/// Table of the gates of one kind: layer, gate, log-alpha, probability of being open, value at the
-/// target (0: it would be cut now).
+/// A gate with what it did in the last step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateDetail {
+    /// The gate.
+    pub gate: GateRow,
+    /// The value sampled in the last step; none before the first.
+    pub sampled: Option<f64>,
+    /// Derivative of loss plus constraints by its log-alpha in the last step, before clipping.
+    pub gradient: Option<f64>,
+}
+
+/// The gates of one kind, row by row.
 ///
 /// # Errors
-/// A kind that the run does not have.
+/// A run without gates; a kind that it does not have.
+pub fn gate_rows(run: &Run, kind: GateKind) -> Result<Vec<GateDetail>, ViewError> {
+    let gates = run.gates()?;
+    let rows = gates.list(kind).map_err(RunError::from)?;
+    let table = gates.kinds().iter().position(|k| *k == kind);
+    let last = run.trainer().shear.as_ref().and_then(|shear| shear.last());
+    let of = |lists: &[Vec<f64>], i: usize| lists.get(table?)?.get(i).copied();
+    let detail = |(i, gate)| GateDetail {
+        gate,
+        sampled: last.and_then(|last| of(&last.sample, i)),
+        gradient: last.and_then(|last| of(&last.grads, i)),
+    };
+    Ok(rows.into_iter().enumerate().map(detail).collect())
+}
+
+/// Table of the gates of one kind: layer, gate, log-alpha, probability of being open, the value
+/// sampled last, the deterministic values now and at the target (0: it would be cut now), the
+/// gradient of the last step, whether it is held.
+///
+/// # Errors
+/// A run without gates; a kind that it does not have.
 pub fn gates_table(run: &Run, kind: GateKind) -> Result<Table, ViewError> {
-    let rows = run.gates()?.list(kind).map_err(RunError::from)?;
+    let rows = gate_rows(run, kind)?;
+    let held = |open: Option<bool>| match open {
+        Some(true) => "open",
+        Some(false) => "closed",
+        None => "",
+    };
     let columns = vec![
-        ("layer", Column::counts(rows.iter().map(|r| r.row))),
-        ("gate", Column::counts(rows.iter().map(|r| r.index))),
-        ("log_alpha", Column::floats(rows.iter().map(|r| r.log_alpha))),
-        ("probability", Column::floats(rows.iter().map(|r| r.probability))),
-        ("value", Column::floats(rows.iter().map(|r| r.value))),
-        ("cut", Column::Flag(rows.iter().map(|r| r.value == 0.0).collect())),
+        ("layer", Column::counts(rows.iter().map(|r| r.gate.row))),
+        ("gate", Column::counts(rows.iter().map(|r| r.gate.index))),
+        ("log_alpha", Column::floats(rows.iter().map(|r| r.gate.log_alpha))),
+        ("probability", Column::floats(rows.iter().map(|r| r.gate.probability))),
+        ("sampled", Column::Float(rows.iter().map(|r| r.sampled).collect())),
+        ("current", Column::floats(rows.iter().map(|r| r.gate.current))),
+        ("value", Column::floats(rows.iter().map(|r| r.gate.value))),
+        ("gradient", Column::Float(rows.iter().map(|r| r.gradient).collect())),
+        ("held", Column::text(rows.iter().map(|r| held(r.gate.held)))),
+        ("cut", Column::Flag(rows.iter().map(|r| r.gate.value == 0.0).collect())),
     ];
     Table::new(format!("{kind} gates after step {}", run.status().step), columns)
+}
+
+/// What the pairs of multipliers act on: each gate kind, or the overall sparsity.
+fn constrained(run: &Run) -> Result<Vec<String>, ViewError> {
+    let kinds = run.gates()?.kinds();
+    Ok(match run.target() {
+        Some(_) => kinds.into_iter().map(|kind| kind.to_string()).collect(),
+        None => vec!["overall".into()],
+    })
+}
+
+/// Table of the multipliers, a row a step: linear and quadratic of every constraint.
+///
+/// # Errors
+/// A run without gates.
+pub fn multiplier_table(run: &Run) -> Result<Table, ViewError> {
+    let steps = run.steps();
+    let mut columns =
+        vec![("step".to_string(), Column::counts(steps.iter().map(|s| s.step as usize)))];
+    for (k, name) in constrained(run)?.into_iter().enumerate() {
+        let pair = |s: &StepRecord| s.figures.multipliers.get(k).copied();
+        let linear = steps.iter().map(|s| Some(pair(s)?.linear)).collect();
+        let quadratic = steps.iter().map(|s| Some(pair(s)?.quadratic)).collect();
+        columns.push((format!("{name} linear"), Column::Float(linear)));
+        columns.push((format!("{name} quadratic"), Column::Float(quadratic)));
+    }
+    Table::new("multipliers", columns)
+}
+
+/// The multipliers over the steps; the quadratic one is dashed in the colour of the linear one.
+///
+/// # Errors
+/// A run without gates.
+pub fn multiplier_chart(run: &Run) -> Result<Chart, ViewError> {
+    let mut series = Vec::new();
+    for (k, name) in constrained(run)?.into_iter().enumerate() {
+        let points = |value: fn(&Multipliers) -> f64| {
+            let point =
+                |s: &StepRecord| Some((s.step as f64, value(s.figures.multipliers.get(k)?)));
+            run.steps().iter().filter_map(point).collect()
+        };
+        series.push(Series::new(format!("{name} linear"), points(|m| m.linear)).in_color(k));
+        let quadratic = Series::new(format!("{name} quadratic"), points(|m| m.quadratic));
+        series.push(quadratic.dashed().in_color(k));
+    }
+    let chart = LineChart {
+        title: "Multipliers of the constraints".into(),
+        x_label: "step".into(),
+        y_label: "multiplier".into(),
+        series,
+        marks: edits(run),
+        ..LineChart::default()
+    };
+    Ok(chart.into())
+}
+
+/// Table of the layers: expected and target sparsity of the kinds with gates in every layer, and the
+/// probability that the gates of the layer itself are open.
+///
+/// # Errors
+/// A run without gates.
+pub fn layer_table(run: &Run) -> Result<Table, ViewError> {
+    let gates = run.gates()?;
+    let layers = gates.source.layers;
+    let mut columns = vec![("layer".to_string(), Column::counts(0..layers))];
+    for kind in gates.kinds() {
+        let rows = gates.list(kind).map_err(RunError::from)?;
+        let table = gates.table(kind).map_err(RunError::from)?;
+        if table.rows == layers && !kind.one_row() {
+            let mean = |row: &[GateRow]| {
+                1.0 - row.iter().map(|gate| gate.probability).sum::<f64>() / row.len() as f64
+            };
+            columns.push((
+                format!("{kind} expected"),
+                Column::floats(rows.chunks(table.width).map(mean)),
+            ));
+            if let Some(keep) = table.keep {
+                let target = 1.0 - keep as f64 / table.width as f64;
+                let target = std::iter::repeat_n(target, layers);
+                columns.push((format!("{kind} target"), Column::floats(target)));
+            }
+        } else if kind.one_row() && table.width == layers {
+            let open = rows.iter().map(|gate| gate.probability);
+            columns.push((format!("{kind} open"), Column::floats(open)));
+        }
+    }
+    Table::new(format!("layers after step {}", run.status().step), columns)
+}
+
+/// Table of what was done to the run, first to last.
+///
+/// # Errors
+/// polars', if the columns do not fit.
+pub fn journal_table(run: &Run) -> Result<Table, ViewError> {
+    let (mut from, mut rows) = (0, Vec::new());
+    for operation in run.journal().operations() {
+        match operation {
+            Operation::Step { steps } => {
+                rows.push((from, "step", format!("{steps} steps")));
+                from += *steps as usize;
+            }
+            Operation::Evaluate => rows.push((from, "evaluate", "every domain".to_string())),
+            Operation::Edit(edit) => rows.push((from, "edit", edit.to_string())),
+        }
+    }
+    let columns = vec![
+        ("after step", Column::counts(rows.iter().map(|r| r.0))),
+        ("operation", Column::text(rows.iter().map(|r| r.1))),
+        ("what", Column::text(rows.iter().map(|r| &r.2))),
+    ];
+    Table::new("journal", columns)
+}
+
+/// The edits of a run as marks of a chart.
+pub(super) fn edits(run: &Run) -> Vec<(f64, String)> {
+    run.marks().iter().map(|mark| (mark.step as f64, mark.what.clone())).collect()
 }
 
 /// Expected sparsity of each gate kind over the steps, its target dashed in the same colour.
@@ -78,6 +233,7 @@ pub fn sparsity_chart(run: &Run) -> Chart {
         title: "Expected sparsity and its target".into(),
         x_label: "step".into(),
         y_label: "share of gates closed".into(),
+        marks: edits(run),
         ..LineChart::default()
     };
     let kinds = run.gates().map(|g| g.kinds()).unwrap_or_default();
@@ -85,8 +241,7 @@ pub fn sparsity_chart(run: &Run) -> Chart {
         let expected = steps.iter().map(|s| (s.step as f64, s.figures.expected[k])).collect();
         chart.series.push(Series::new(kind.name(), expected).in_color(k));
         if run.target().is_some() {
-            let target =
-                |s: &crate::run::StepRecord| Some((s.step as f64, s.figures.target.as_ref()?[k]));
+            let target = |s: &StepRecord| Some((s.step as f64, s.figures.target.as_ref()?[k]));
             let points = steps.iter().filter_map(target).collect();
             chart.series.push(Series::new(format!("{kind} target"), points).dashed().in_color(k));
         }
@@ -117,6 +272,7 @@ pub fn loss_chart(run: &Run) -> Chart {
         x_label: "step".into(),
         y_label: "nats/token".into(),
         series,
+        marks: edits(run),
         ..LineChart::default()
     };
     chart.into()
@@ -139,6 +295,7 @@ pub fn mixture_chart(run: &Run) -> Chart {
         xs,
         names,
         shares,
+        marks: edits(run),
     };
     chart.into()
 }

@@ -104,6 +104,7 @@ fn mixture() -> Chart {
         names: names.map(String::from).to_vec(),
         xs,
         shares: (0..7).map(|k| (0..60).map(|i| raw(k, i) / sum(i)).collect()).collect(),
+        ..AreaChart::default()
     })
 }
 

@@ -60,10 +60,15 @@ fn lines(chart: &LineChart) -> String {
     }
     let mut out = axes(&chart.y_label, &chart.x_label, xs);
     out.push_str(&aligned(&rows));
-    for (x, label) in &chart.marks {
-        let _ = writeln!(out, "mark at {}: {}", number(*x), one_line(label));
-    }
+    out.push_str(&marks(&chart.marks));
     out
+}
+
+/// Marks in time, a line each.
+fn marks(marks: &[(f64, String)]) -> String {
+    let line =
+        |(x, label): &(f64, String)| format!("mark at {}: {}\n", number(*x), one_line(label));
+    marks.iter().map(line).collect()
 }
 
 fn areas(chart: &AreaChart) -> String {
@@ -92,7 +97,7 @@ fn areas(chart: &AreaChart) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    axes(&chart.y_label, &chart.x_label, xs) + &aligned(&rows)
+    axes(&chart.y_label, &chart.x_label, xs) + &aligned(&rows) + &marks(&chart.marks)
 }
 
 fn heat(map: &HeatMap) -> String {

@@ -72,6 +72,11 @@ impl DomainsHandle {
         Ok(domains)
     }
 
+    /// The rows made last.
+    pub fn made(&self) -> ScriptResult<Arc<Domains>> {
+        self.latest().ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))
+    }
+
     /// The rows made last, if any were made.
     fn latest(&self) -> Option<Arc<Domains>> {
         let made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,6 +93,7 @@ fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<Domai
         eval_fraction: options.float("eval_fraction")?.unwrap_or(default.eval_fraction),
         eval_rows: options.size("eval_rows")?.unwrap_or(default.eval_rows),
         max_tokens: options.size("max_tokens")?,
+        ..default
     };
     let host = host(ctx)?;
     let seed = options.count("seed")?.unwrap_or(host.seed());
@@ -220,9 +226,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn names(domains: &mut DomainsHandle) -> ScriptResult<Array> {
-        let latest = domains
-            .latest()
-            .ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))?;
+        let latest = domains.made()?;
         Ok(latest.names().into_iter().map(Dynamic::from).collect())
     }
 
@@ -245,9 +249,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn table(domains: &mut DomainsHandle) -> ScriptResult<Table> {
-        let latest = domains
-            .latest()
-            .ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))?;
+        let latest = domains.made()?;
         let s = latest.summary();
         let ints = |f: &dyn Fn(&woolshed_engine::data::DomainSummary) -> usize| {
             Column::Int(s.iter().map(|d| Some(f(d) as i64)).collect())
@@ -261,6 +263,16 @@ mod functions {
             ("floor", Column::Float(s.iter().map(|d| d.floor).collect())),
         ];
         Table::new("domains", columns).map_err(raise)
+    }
+
+    /// Hashes the domains' rows: 64 hexadecimal digits.
+    ///
+    /// ```rhai
+    /// print(load_domains("demo", #{seq_len: 64, max_tokens: 4000}).hash().len());
+    /// ```
+    #[rhai_fn(global, name = "hash", pure, return_raw)]
+    pub fn hash_of_domains(domains: &mut DomainsHandle) -> ScriptResult<String> {
+        Ok(domains.made()?.hash.clone())
     }
 
     /// Says what the domains are in one line.

@@ -5,7 +5,13 @@
 //! | `models.rs` | load, ask and save models |
 //! | `shapes.rs` | target shapes |
 //! | `domains.rs` | domains of text |
-//! | `runs.rs` | prune, recover, step, inspect |
+//! | `runs.rs` | prune, recover, step, extract |
+//! | `run_options.rs` | what runs are started with and changed by |
+//! | `branches.rs` | fork, rewind, save, resume, compare |
+//! | `edits.rs` | gates held and moved, targets and options changed |
+//! | `inspect.rs` | gates, multipliers, layers, charts, judges |
+//! | `recipe.rs` | the script that makes a run or a model again |
+//! | `literal.rs` | values as the language writes them |
 //! | `tables.rs` | tables and charts, and saving them |
 //! | `lab.rs` | show, param, help: the session itself |
 //! | `options.rs` | option maps, read and checked |
@@ -15,12 +21,18 @@
 //! A script function is documented once, in the comment on its Rust definition: that text is the
 //! help in a cell and the reference page.
 
+mod branches;
 mod convert;
 mod domains;
+mod edits;
+mod inspect;
 mod lab;
+mod literal;
 mod models;
 mod options;
+mod recipe;
 pub mod reference;
+mod run_options;
 mod runs;
 mod shapes;
 mod tables;
@@ -55,6 +67,9 @@ pub fn engine(host: &Host) -> Engine {
     shapes::register(&mut rhai);
     domains::register(&mut rhai);
     runs::register(&mut rhai);
+    branches::register(&mut rhai);
+    edits::register(&mut rhai);
+    inspect::register(&mut rhai);
     tables::register(&mut rhai);
     lab::register(&mut rhai);
     rhai

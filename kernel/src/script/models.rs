@@ -14,7 +14,7 @@ use woolshed_engine::{data::demo, device, judge};
 use super::domains::DomainsHandle;
 use super::options::{Options, whole};
 use super::shapes::TargetHandle;
-use super::{ScriptResult, convert, fail, host, raise};
+use super::{ScriptResult, convert, fail, host, raise, recipe};
 
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<Model>("Model");
@@ -87,6 +87,41 @@ fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
     host.progress_done(&format!("loaded {} ({} parameters)", model.name, model.parameters()));
     host.remember(&model);
     Ok(model)
+}
+
+/// The sizes that `new_model` takes.
+pub(super) struct LlamaSizes {
+    pub layers: usize,
+    pub hidden: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    pub intermediate: usize,
+    pub max_positions: usize,
+}
+
+/// The configuration of a Llama that speaks the demo's language.
+pub(super) fn demo_language(sizes: LlamaSizes) -> LlamaConfig {
+    let special = demo::special();
+    LlamaConfig {
+        family: Family::Llama,
+        attention_bias: false,
+        vocab: special.vocab,
+        hidden: sizes.hidden,
+        intermediate: sizes.intermediate,
+        layers: sizes.layers,
+        heads: sizes.heads,
+        kv_heads: sizes.kv_heads,
+        head_dim: sizes.head_dim,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        max_positions: sizes.max_positions,
+        tied: true,
+        bos: special.bos,
+        eos: special.eos.into_iter().collect(),
+        dtype: "float32".into(),
+    }
 }
 
 /// A model in one line.
@@ -162,28 +197,17 @@ mod functions {
             "seed",
         ];
         let options = Options::new("new_model", options, &known)?;
-        let special = demo::special();
         let hidden = options.size("hidden")?.unwrap_or(96);
         let heads = options.size("heads")?.unwrap_or(8);
-        let config = LlamaConfig {
-            family: Family::Llama,
-            attention_bias: false,
-            vocab: special.vocab,
-            hidden,
-            intermediate: options.size("intermediate")?.unwrap_or(8 * hidden / 3),
+        let config = demo_language(LlamaSizes {
             layers: options.size("layers")?.unwrap_or(4),
+            hidden,
             heads,
             kv_heads: options.size("kv_heads")?.unwrap_or(heads),
             head_dim: options.size("head_dim")?.unwrap_or(hidden / heads.max(1)),
-            rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
+            intermediate: options.size("intermediate")?.unwrap_or(8 * hidden / 3),
             max_positions: options.size("max_positions")?.unwrap_or(512),
-            tied: true,
-            bos: special.bos,
-            eos: special.eos.into_iter().collect(),
-            dtype: "float32".into(),
-        };
+        });
         config.check(Path::new("new_model")).map_err(raise)?;
         let json = demo::tokenizer_json().into_bytes();
         let tokenizer =
@@ -435,6 +459,30 @@ mod functions {
         let dir = host(&ctx)?.place(dir);
         model.save(&dir, &SaveOptions { dtype, ..SaveOptions::default() }).map_err(raise)?;
         Ok(dir.display().to_string())
+    }
+
+    /// Hashes configuration and weights: 64 hexadecimal digits. Names, tokenizer and provenance do not
+    /// count.
+    ///
+    /// ```rhai
+    /// print(load_model("demo").hash());
+    /// ```
+    #[rhai_fn(global, name = "hash", pure, return_raw)]
+    pub fn hash_of_model(model: &mut Model) -> ScriptResult<String> {
+        model.digest().map_err(raise)
+    }
+
+    /// Gives the script that makes this model again from nothing, with a check of its hash at the
+    /// end.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo").random_cut(target_shape(#{layers: 2}), #{seed: 3});
+    /// print(model.script());
+    /// ```
+    #[rhai_fn(global, name = "script", pure, return_raw)]
+    pub fn script_of_model(model: &mut Model) -> ScriptResult<String> {
+        let hash = model.digest().map_err(raise)?;
+        recipe::of_model(&model.origin, &hash).map_err(fail)
     }
 
     /// Says what the model is in one line.

@@ -1,27 +1,32 @@
-//! Script functions of runs.
+//! Script functions of runs: start, step, where it stands, what it has made.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
-use woolshed_engine::data::{Domains, MixtureRule};
-use woolshed_engine::gate::{EvalMode, GateKind};
+use woolshed_engine::gate::EvalMode;
 use woolshed_engine::model::Model;
-use woolshed_engine::run::{Reference, Run, RunError, ShearOptions, TrainOptions};
-use woolshed_engine::view::{self, Chart, Table};
+use woolshed_engine::run::{Run, RunError};
 
 use super::domains::DomainsHandle;
 use super::options::Options;
+use super::run_options::{SHEAR, TRAIN, keep_policy, shear_options, train_options};
 use super::shapes::TargetHandle;
-use super::{ScriptResult, convert, fail, host, raise};
+use super::{ScriptResult, convert, host, raise, recipe};
+use crate::session::Host;
 
 /// A run in a script. Clones are the same run.
 #[derive(Clone)]
 pub struct RunHandle(Arc<Mutex<Run>>);
 
 impl RunHandle {
-    fn new(run: Run) -> Self {
+    pub(super) fn new(run: Run) -> Self {
         Self(Arc::new(Mutex::new(run)))
+    }
+
+    /// Whether both are the same run.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The run, for the length of one call.
@@ -33,103 +38,6 @@ impl RunHandle {
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<RunHandle>("Run");
     super::register_global(rhai, exported_module!(functions));
-}
-
-/// Options of every run, as scripts name them.
-const TRAIN: [&str; 16] = [
-    "steps",
-    "batch",
-    "lr",
-    "lr_warmup",
-    "lr_floor",
-    "clip",
-    "beta1",
-    "beta2",
-    "weight_decay",
-    "seed",
-    "eval_every",
-    "rule",
-    "mixture",
-    "reference",
-    "eta",
-    "smoothing",
-];
-
-/// Further options of `prune`.
-const SHEAR: [&str; 7] = [
-    "gates",
-    "gate_lr",
-    "multiplier_lr",
-    "sparsity_warmup",
-    "mask_embeddings",
-    "sparsity",
-    "temperature",
-];
-
-fn train_options(options: &Options, domains: &Domains, seed: u64) -> ScriptResult<TrainOptions> {
-    let default = TrainOptions::default();
-    let names = domains.names();
-    let rule = match options.text("rule")? {
-        Some(rule) => rule.parse::<MixtureRule>().map_err(raise)?,
-        None => default.rule,
-    };
-    let reference = match options.value("reference") {
-        None => default.reference,
-        Some(v) if v.is_string() => match v.to_string().as_str() {
-            "source" => Reference::Source,
-            "floor" => Reference::Floor,
-            other => {
-                return Err(fail(format!(
-                    "option `reference` is \"{other}\"; it takes \"source\", \"floor\" or a map from domain to loss"
-                )));
-            }
-        },
-        Some(_) => Reference::Losses(options.by_name("reference", &names)?.unwrap_or_default()),
-    };
-    let mut adam = default.adam;
-    adam.betas.0 = options.float("beta1")?.unwrap_or(adam.betas.0);
-    adam.betas.1 = options.float("beta2")?.unwrap_or(adam.betas.1);
-    adam.weight_decay = options.float("weight_decay")?.unwrap_or(adam.weight_decay);
-    Ok(TrainOptions {
-        steps: options.count("steps")?.unwrap_or(default.steps),
-        batch: options.size("batch")?.unwrap_or(default.batch),
-        lr: options.float("lr")?.unwrap_or(default.lr),
-        lr_warmup: options.count("lr_warmup")?,
-        lr_floor: options.float("lr_floor")?.unwrap_or(default.lr_floor),
-        clip: options.float("clip")?.unwrap_or(default.clip),
-        adam,
-        seed: options.count("seed")?.unwrap_or(seed),
-        eval_every: options.count("eval_every")?.unwrap_or(default.eval_every),
-        rule,
-        mixture: options.by_name("mixture", &names)?,
-        reference,
-        eta: options.float("eta")?.unwrap_or(default.eta),
-        smoothing: options.float("smoothing")?.unwrap_or(default.smoothing),
-    })
-}
-
-fn shear_options(options: &Options) -> ScriptResult<ShearOptions> {
-    let default = ShearOptions::default();
-    let gates = match options.texts("gates")? {
-        None => None,
-        Some(names) => Some(
-            names
-                .iter()
-                .map(|n| n.parse::<GateKind>().map_err(raise))
-                .collect::<ScriptResult<_>>()?,
-        ),
-    };
-    let mut distribution = default.distribution;
-    distribution.temperature = options.float("temperature")?.unwrap_or(distribution.temperature);
-    Ok(ShearOptions {
-        gates,
-        gate_lr: options.float("gate_lr")?.unwrap_or(default.gate_lr),
-        multiplier_lr: options.float("multiplier_lr")?.unwrap_or(default.multiplier_lr),
-        sparsity_warmup: options.count("sparsity_warmup")?,
-        mask_embeddings: options.flag("mask_embeddings")?.unwrap_or(default.mask_embeddings),
-        sparsity: options.float("sparsity")?,
-        distribution,
-    })
 }
 
 fn start_prune(
@@ -148,7 +56,11 @@ fn start_prune(
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
     let train = train_options(&options, &domains, host.seed())?;
-    let run = Run::shear(model, &target.0, domains, train, &shear, &host).map_err(raise)?;
+    let keep = keep_policy(&options, "snapshot_every", "snapshot_mb")?;
+    let mut run = Run::shear(model, &target.0, domains, train, &shear, &host).map_err(raise)?;
+    if let Some(policy) = keep {
+        run.keep(policy);
+    }
     host.progress_done("");
     Ok(RunHandle::new(run))
 }
@@ -163,13 +75,23 @@ fn start_recover(
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
     let train = train_options(&options, &domains, host.seed())?;
-    let run = Run::recover(model, domains, train, &host).map_err(raise)?;
+    let keep = keep_policy(&options, "snapshot_every", "snapshot_mb")?;
+    let mut run = Run::recover(model, domains, train, &host).map_err(raise)?;
+    if let Some(policy) = keep {
+        run.keep(policy);
+    }
     host.progress_done("");
     Ok(RunHandle::new(run))
 }
 
-fn gate_kind(name: &str) -> ScriptResult<GateKind> {
-    name.parse().map_err(raise)
+/// Makes up for an evaluation that an interrupt put off: what a run is then no longer depends on
+/// when it was interrupted.
+pub(super) fn settle(run: &mut Run, host: &Host) -> ScriptResult<()> {
+    if run.step(0, host).map_err(raise)?.interrupted {
+        return Err(raise(RunError::Interrupted));
+    }
+    host.progress_done("");
+    Ok(())
 }
 
 /// A run in one line.
@@ -187,7 +109,7 @@ pub(super) fn describe(run: &RunHandle) -> String {
     line
 }
 
-/// Runs: prune, recover, step, look inside.
+/// Runs: prune, recover, step, extract.
 #[export_module]
 mod functions {
     /// Starts to prune a model to a target shape on domains, with the default options; nothing is
@@ -215,7 +137,8 @@ mod functions {
     /// share of prunable parameters instead of a shape), `temperature` (2/3). Of the mixture:
     /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant"), `mixture`
     /// (equal shares), `reference` ("source", "floor" or a map of losses), `eta` (1), `smoothing`
-    /// (0.0001).
+    /// (0.0001). Of going back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb`
+    /// (1074 MB, the most that all snapshots hold).
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -312,105 +235,6 @@ mod functions {
         convert::status(&run.lock().status())
     }
 
-    /// Gives a table with one row a step: loss, sparsities and targets, gradient norm, tokens.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
-    /// run.step(2);
-    /// show(run.history());
-    /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn history(run: &mut RunHandle) -> ScriptResult<Table> {
-        view::run::history_table(&run.lock()).map_err(raise)
-    }
-
-    /// Gives a table of the domains now: weight, last loss, reference, excess, tokens seen.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
-    /// run.step(2);
-    /// show(run.mixture());
-    /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn mixture(run: &mut RunHandle) -> ScriptResult<Table> {
-        view::run::mixture_table(&run.lock()).map_err(raise)
-    }
-
-    /// Gives a table of the gates of a kind ("layer", "head_layer", "mlp", "head", "query",
-    /// "intermediate", "hidden"): log-alpha, probability of being open, value at the target.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
-    /// run.step(2);
-    /// show(run.gates("head"));
-    /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn gates(run: &mut RunHandle, kind: &str) -> ScriptResult<Table> {
-        view::run::gates_table(&run.lock(), gate_kind(kind)?).map_err(raise)
-    }
-
-    /// Draws expected sparsity and target of every gate kind over the steps.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
-    /// run.step(2);
-    /// show(run.sparsity_chart());
-    /// ```
-    #[rhai_fn(global, pure)]
-    pub fn sparsity_chart(run: &mut RunHandle) -> Chart {
-        view::run::sparsity_chart(&run.lock())
-    }
-
-    /// Draws the training loss and the evaluated loss of each domain over the steps.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
-    /// run.step(2);
-    /// show(run.loss_chart());
-    /// ```
-    #[rhai_fn(global, pure)]
-    pub fn loss_chart(run: &mut RunHandle) -> Chart {
-        view::run::loss_chart(&run.lock())
-    }
-
-    /// Draws the share of each domain over the evaluations.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2, eval_every: 1});
-    /// run.step(2);
-    /// show(run.mixture_chart());
-    /// ```
-    #[rhai_fn(global, pure)]
-    pub fn mixture_chart(run: &mut RunHandle) -> Chart {
-        view::run::mixture_chart(&run.lock())
-    }
-
-    /// Draws the gates of a kind as a heat map, one row a layer.
-    ///
-    /// ```rhai
-    /// let model = load_model("demo");
-    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
-    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
-    /// run.step(2);
-    /// show(run.gate_chart("head"));
-    /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn gate_chart(run: &mut RunHandle, kind: &str) -> ScriptResult<Chart> {
-        view::run::gate_chart(&run.lock(), gate_kind(kind)?).map_err(raise)
-    }
-
     /// Gives the loss of each domain now, nats/token: at the target shape for a run that prunes.
     ///
     /// ```rhai
@@ -431,7 +255,8 @@ mod functions {
     }
 
     /// Gives the model as it is now: cut to the target shape, its logits equal to those of the gated
-    /// model; for a run that recovers, a copy of its weights.
+    /// model; for a run that recovers, a copy of its weights. It carries the script that makes it
+    /// again, and so does its file.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -441,8 +266,76 @@ mod functions {
     /// print(run.extract().shape().layers);
     /// ```
     #[rhai_fn(global, pure, return_raw)]
-    pub fn extract(run: &mut RunHandle) -> ScriptResult<Model> {
-        run.lock().extract().map_err(raise)
+    pub fn extract(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<Model> {
+        let mut run = run.lock();
+        settle(&mut run, &host(&ctx)?)?;
+        let mut model = run.extract().map_err(raise)?;
+        recipe::attach(&mut model);
+        Ok(model)
+    }
+
+    /// Evaluates every domain out of turn, with the gates as they are now, and moves the mixture by
+    /// the losses. Gives them, nats/token; the journal keeps it.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(1);
+    /// print(run.evaluate().story);
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn evaluate(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<Map> {
+        let host = host(&ctx)?;
+        let mut run = run.lock();
+        run.evaluate(&host).map_err(raise)?;
+        host.progress_done("");
+        let losses = run.evaluations().last().map_or(&[][..], |e| &e.losses);
+        let names = run.mixture().names.iter();
+        Ok(names.zip(losses).map(|(n, &l)| (n.as_str().into(), Dynamic::from_float(l))).collect())
+    }
+
+    /// Hashes everything that decides how the run goes on, and its history: 64 hexadecimal digits.
+    /// A run that was interrupted, forked, or saved and resumed has the hash of one that went
+    /// straight on, on one machine and with one number of threads.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = recover(model, domains, #{batch: 2});
+    /// let other = run.fork();
+    /// run.step(2);
+    /// other.step(1);
+    /// other.step(1);
+    /// print(run.hash() == other.hash());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn hash(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<String> {
+        let mut run = run.lock();
+        settle(&mut run, &host(&ctx)?)?;
+        run.hash().map_err(raise)
+    }
+
+    /// Gives the script that makes this run again from nothing: models, domains, options and
+    /// everything that was done to it, with a check of the hash at its end. It holds on the same
+    /// machine with the same number of threads.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = prune(model, target_shape(#{layers: 3}), domains, #{batch: 2});
+    /// run.step(1);
+    /// print(run.script());
+    /// ```
+    ///
+    /// A model or domains that a program put together cannot be made again by a script, and the
+    /// error says which.
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn script(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<String> {
+        let mut run = run.lock();
+        settle(&mut run, &host(&ctx)?)?;
+        let origin = run.origin().map_err(raise)?;
+        recipe::of_run(&origin, &run.hash().map_err(raise)?).map_err(super::super::fail)
     }
 
     /// Says where the run stands in one line.

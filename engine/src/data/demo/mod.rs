@@ -369,7 +369,8 @@ mod tests {
             // 156 rows of 64 tokens fit in 10,000; a tenth of them is 16.
             assert_eq!((domain.train.len(), domain.eval.len()), (140, 16));
             assert_eq!(domain.eval.row(0)[0], 1);
-            let ids = domain.train.ids();
+            let train = domain.train.to_memory().unwrap();
+            let ids = train.ids();
             assert!(ids.iter().all(|id| *id != 0 && (*id as usize) < special().vocab));
             assert!(domain.floor.is_some_and(|floor| floor > 0.3 && floor < 2.5));
         }

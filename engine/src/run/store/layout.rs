@@ -60,6 +60,9 @@ pub(super) struct StateFile {
     pub origin: RunOrigin,
     /// The mixture it started with.
     pub first_mixture: Vec<f64>,
+    /// A function of the user decides the mixture from here on, beyond the path in the origin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_rule: bool,
     pub state: Saved,
 }
 

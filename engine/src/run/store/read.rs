@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
 
+use super::super::decisions::Decisions;
 use super::super::run::Start;
 use super::super::state::{State, trainer_config};
 use super::super::{History, Run, RunError};
 use super::layout::{
     Entry, INDEX, Index, SOURCE, STATE, StateFile, TENSORS, check_sums, file, read_index,
 };
-use crate::data::{Domains, Loader, Special};
+use crate::data::{CustomRule, Domains, Loader, Special};
 use crate::model::{LlamaConfig, Model, ModelOrigin, Tokenizer, Weights};
 use crate::progress::{Progress, Watch};
 use crate::train::{Parameters, Trainer};
@@ -27,11 +28,13 @@ pub struct ResumeOptions {
     pub domains: Option<Arc<Domains>>,
     /// Where the tensors go.
     pub device: Device,
+    /// The function of the rule `custom`, for a run that had one: an evaluation is refused without.
+    pub rule: Option<CustomRule>,
 }
 
 impl Default for ResumeOptions {
     fn default() -> Self {
-        Self { step: None, domains: None, device: Device::Cpu }
+        Self { step: None, domains: None, device: Device::Cpu, rule: None }
     }
 }
 
@@ -73,8 +76,14 @@ impl Run {
         let bytes = fs::read(&path).map_err(file("read", &path))?;
         let damaged =
             |what: String| RunError::Damaged { path: path.clone(), what, hint: hint.clone() };
-        let StateFile { origin, first_mixture, state: saved } =
+        let StateFile { mut origin, first_mixture, needs_rule, state: saved } =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let path_taken = std::mem::take(&mut origin.train.path);
+        if saved.decided > path_taken.len() {
+            return Err(damaged("it lacks decisions of the mixture rule".into()));
+        }
+        let decisions =
+            Decisions::resume(path_taken, saved.decided, needs_rule, options.rule.clone());
         let source = read_source(&home, &options.device)?;
         let digest = source.digest()?;
         if digest != origin.model_sha256 {
@@ -124,7 +133,8 @@ impl Run {
             trainer: Trainer::resume(&source, config, parameters, saved.shear),
             loader,
             mixture: saved.mixture,
-            history: History::new(saved.steps, saved.evaluations, saved.marks),
+            decisions,
+            history: History::new(saved.steps, saved.evaluations, saved.marks, saved.epochs),
             journal: origin.journal,
         };
         let mut run = Self::with(Arc::new(start), state);

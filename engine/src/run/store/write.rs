@@ -99,8 +99,11 @@ impl Run {
         let Some(last) = index.snapshots.last() else { return Ok(()) };
         let path = dir.join(&last.folder).join(STATE);
         let bytes = fs::read(&path).map_err(file("read", &path))?;
-        let theirs: StateFile = serde_json::from_slice(&bytes).map_err(RunError::Json)?;
-        let ours = self.origin()?;
+        let mut theirs: StateFile = serde_json::from_slice(&bytes).map_err(RunError::Json)?;
+        let mut ours = self.origin()?;
+        // The path grows with the run.
+        theirs.origin.train.path.clear();
+        ours.train.path.clear();
         let same = (&theirs.origin.data_sha256, &theirs.origin.how, &theirs.origin.train)
             == (&ours.data_sha256, &ours.how, &ours.train);
         if !same {
@@ -135,6 +138,7 @@ impl Run {
         let state = StateFile {
             origin: self.origin()?,
             first_mixture: self.first_mixture().to_vec(),
+            needs_rule: self.state.decisions.open(),
             state: self.state.saved(),
         };
         write_json(&folder.join(STATE), &state)?;

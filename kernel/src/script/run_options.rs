@@ -1,0 +1,202 @@
+//! Options of runs: what `prune`, `recover` and `run.set` take.
+
+use woolshed_engine::data::{Domains, MixtureRule};
+use woolshed_engine::gate::GateKind;
+use woolshed_engine::judge;
+use woolshed_engine::run::{Changes, KeepPolicy, Reference, Run, ShearOptions, TrainOptions};
+
+use super::options::Options;
+use super::{ScriptResult, fail, raise};
+use crate::session::Host;
+
+/// Options of every run, as scripts name them.
+pub(super) const TRAIN: [&str; 18] = [
+    "steps",
+    "batch",
+    "lr",
+    "lr_warmup",
+    "lr_floor",
+    "clip",
+    "beta1",
+    "beta2",
+    "weight_decay",
+    "seed",
+    "eval_every",
+    "rule",
+    "mixture",
+    "reference",
+    "eta",
+    "smoothing",
+    "snapshot_every",
+    "snapshot_mb",
+];
+
+/// Further options of `prune`.
+pub(super) const SHEAR: [&str; 7] = [
+    "gates",
+    "gate_lr",
+    "multiplier_lr",
+    "sparsity_warmup",
+    "mask_embeddings",
+    "sparsity",
+    "temperature",
+];
+
+/// Reads the options of every run; `seed` is the session's.
+pub(super) fn train_options(
+    options: &Options,
+    domains: &Domains,
+    seed: u64,
+) -> ScriptResult<TrainOptions> {
+    let default = TrainOptions::default();
+    let names = domains.names();
+    let reference = reference(options, &names)?.unwrap_or(default.reference);
+    let mut adam = default.adam;
+    adam.betas.0 = options.float("beta1")?.unwrap_or(adam.betas.0);
+    adam.betas.1 = options.float("beta2")?.unwrap_or(adam.betas.1);
+    adam.weight_decay = options.float("weight_decay")?.unwrap_or(adam.weight_decay);
+    Ok(TrainOptions {
+        steps: options.count("steps")?.unwrap_or(default.steps),
+        batch: options.size("batch")?.unwrap_or(default.batch),
+        lr: options.float("lr")?.unwrap_or(default.lr),
+        lr_warmup: options.count("lr_warmup")?,
+        lr_floor: options.float("lr_floor")?.unwrap_or(default.lr_floor),
+        clip: options.float("clip")?.unwrap_or(default.clip),
+        adam,
+        seed: options.count("seed")?.unwrap_or(seed),
+        eval_every: options.count("eval_every")?.unwrap_or(default.eval_every),
+        rule: rule(options)?.unwrap_or(default.rule),
+        mixture: options.by_name("mixture", &names)?,
+        reference,
+        eta: options.float("eta")?.unwrap_or(default.eta),
+        smoothing: options.float("smoothing")?.unwrap_or(default.smoothing),
+        ..TrainOptions::default()
+    })
+}
+
+/// Reads the options of the gates.
+pub(super) fn shear_options(options: &Options) -> ScriptResult<ShearOptions> {
+    let default = ShearOptions::default();
+    let gates = options.texts("gates")?;
+    let gates = gates.map(|names| names.iter().map(|n| gate_kind(n)).collect()).transpose()?;
+    let mut distribution = default.distribution;
+    distribution.temperature = options.float("temperature")?.unwrap_or(distribution.temperature);
+    Ok(ShearOptions {
+        gates,
+        gate_lr: options.float("gate_lr")?.unwrap_or(default.gate_lr),
+        multiplier_lr: options.float("multiplier_lr")?.unwrap_or(default.multiplier_lr),
+        sparsity_warmup: options.count("sparsity_warmup")?,
+        mask_embeddings: options.flag("mask_embeddings")?.unwrap_or(default.mask_embeddings),
+        sparsity: options.float("sparsity")?,
+        distribution,
+    })
+}
+
+fn rule(options: &Options) -> ScriptResult<Option<MixtureRule>> {
+    options.text("rule")?.map(|rule| rule.parse().map_err(raise)).transpose()
+}
+
+fn reference(options: &Options, names: &[String]) -> ScriptResult<Option<Reference>> {
+    match options.value("reference") {
+        None => Ok(None),
+        Some(v) if v.is_string() => match v.to_string().as_str() {
+            "source" => Ok(Some(Reference::Source)),
+            "floor" => Ok(Some(Reference::Floor)),
+            other => Err(fail(format!(
+                "option `reference` is \"{other}\"; it takes \"source\", \"floor\" or a map from domain to loss"
+            ))),
+        },
+        Some(_) => Ok(options.by_name("reference", names)?.map(Reference::Losses)),
+    }
+}
+
+/// Reads a gate kind.
+pub(super) fn gate_kind(name: &str) -> ScriptResult<GateKind> {
+    name.parse().map_err(raise)
+}
+
+/// Bytes of a megabyte, as scripts count them.
+pub(super) const MB: f64 = 1e6;
+
+/// Reads when snapshots are taken: the steps between two, and the bound in MB.
+pub(super) fn keep_policy(
+    options: &Options,
+    every: &str,
+    mb: &str,
+) -> ScriptResult<Option<KeepPolicy>> {
+    let default = KeepPolicy::default();
+    let (every, mb) = (options.count(every)?, options.float(mb)?.map(|x| (mb, x)));
+    let bytes = match mb {
+        None => default.bytes,
+        Some((_, x)) if x >= 0.0 && x.is_finite() => (x * MB) as u64,
+        Some((key, x)) => {
+            return Err(fail(format!("option `{key}` is {x}; it takes a number of MB, 0 or more")));
+        }
+    };
+    let given = every.is_some() || mb.is_some();
+    Ok(given.then_some(KeepPolicy { every, bytes }))
+}
+
+/// Options that `run.set` takes.
+pub(super) const CHANGES: [&str; 16] = [
+    "steps",
+    "batch",
+    "lr",
+    "lr_warmup",
+    "lr_floor",
+    "clip",
+    "gate_lr",
+    "multiplier_lr",
+    "sparsity_warmup",
+    "sparsity",
+    "eval_every",
+    "rule",
+    "eta",
+    "smoothing",
+    "mixture",
+    "reference",
+];
+
+/// Reads the options to change.
+pub(super) fn changes(options: &Options, run: &Run, host: &Host) -> ScriptResult<Changes> {
+    let domains = run.loader().domains();
+    let names = domains.names();
+    let reference = match reference(options, &names)? {
+        None => None,
+        Some(Reference::Losses(losses)) => Some(losses),
+        Some(Reference::Source) => {
+            let losses = judge::model_losses(run.source(), domains, host).map_err(raise)?;
+            host.progress_done("");
+            Some(losses)
+        }
+        Some(Reference::Floor) => {
+            let floor = |d: &woolshed_engine::data::Domain| {
+                d.floor.ok_or_else(|| {
+                    fail(format!("the entropy of `{}` is not known; use \"source\"", d.name))
+                })
+            };
+            Some(domains.domains.iter().map(floor).collect::<ScriptResult<_>>()?)
+        }
+        // `reference` reads no other form.
+        Some(_) => None,
+    };
+    Ok(Changes {
+        steps: options.count("steps")?,
+        batch: options.size("batch")?,
+        lr: options.float("lr")?,
+        lr_warmup: options.count("lr_warmup")?,
+        lr_floor: options.float("lr_floor")?,
+        clip: options.float("clip")?,
+        gate_lr: options.float("gate_lr")?,
+        multiplier_lr: options.float("multiplier_lr")?,
+        sparsity_warmup: options.count("sparsity_warmup")?,
+        sparsity: options.float("sparsity")?,
+        eval_every: options.count("eval_every")?,
+        rule: rule(options)?,
+        eta: options.float("eta")?,
+        smoothing: options.float("smoothing")?,
+        mixture: options.by_name("mixture", &names)?,
+        reference,
+        ..Changes::default()
+    })
+}

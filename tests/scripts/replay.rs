@@ -1,0 +1,141 @@
+//! `run.script()`: printed in one session, run in another, the same hash.
+
+use crate::command::{Bench, MODEL};
+
+/// Runs a script that prints another, and runs that one in a fresh session, which compares hashes.
+#[track_caller]
+fn replays(recipe: &str) -> String {
+    let bench = Bench::new();
+    bench.domains("data");
+    let printed = bench.script(recipe, &["--seed", "5"]).ok().to_string();
+    assert!(printed.contains(".hash() != \""), "no check at the end:\n{printed}");
+    // Without the first session's seed: what a script needs, it says.
+    bench.write("again.rhai", &printed);
+    let ended = bench.run(&["run", "again.rhai", "--out", "out"]);
+    assert_eq!(ended.code, Some(0), "{}\n{printed}", ended.stderr);
+    printed
+}
+
+/// Demo domains small enough for a test.
+const DEMO: &str = "let domains = load_domains(\"demo\", #{seq_len: 32, max_tokens: 3000});\n";
+
+#[test]
+fn a_run_with_many_options_is_made_again() {
+    let printed = replays(&format!(
+        "{MODEL}{DEMO}\
+         let run = prune(model, target_shape(#{{layers: 1, hidden: 24, intermediate: 48}}), domains, #{{\
+             steps: 40, batch: 2, lr: 0.00123456789012345678, lr_warmup: 3, lr_floor: 0.0, clip: 2,\
+             beta1: 0.8, beta2: 0.99, weight_decay: 1e-3, seed: 9007199254740993, eval_every: 2,\
+             rule: \"doremi-clipped\", mixture: [1, 2, 3, 4, 5], eta: 0.5, smoothing: 1e-7,\
+             reference: \"floor\", gates: [\"head_layer\", \"mlp\", \"intermediate\", \"hidden\"],\
+             gate_lr: 0.7, multiplier_lr: 3, sparsity_warmup: 4, mask_embeddings: false,\
+             temperature: 0.5}});\n\
+         run.step(5);\nprint(run.script());"
+    ));
+    assert!(printed.contains("seed: 9007199254740993"), "{printed}");
+}
+
+#[test]
+fn a_recovery_of_an_extracted_model_is_made_again_with_both_runs() {
+    let printed = replays(&format!(
+        "{MODEL}{DEMO}\
+         let first = prune(model, target_shape(#{{layers: 1}}), domains, #{{batch: 2}});\n\
+         first.step(3);\n\
+         let second = recover(first.extract(), domains, #{{batch: 2, reference: #{{\
+             story: 1.5, walk: 1, sums: 1.25, copy: 2.5, lookup: 1e-3}}}});\n\
+         second.step(2);\nprint(second.script());"
+    ));
+    assert_eq!(printed.matches("new_model(").count(), 1, "{printed}");
+    assert_eq!(printed.matches("load_domains(").count(), 1, "equal parts stand once:\n{printed}");
+    assert!(printed.contains(".extract();"), "{printed}");
+}
+
+#[test]
+fn every_edit_is_made_again_in_its_place() {
+    replays(&format!(
+        "{MODEL}{DEMO}\
+         let run = prune(model, target_shape(#{{layers: 1, heads: 2, hidden: 24}}), domains,\
+             #{{batch: 2, eval_every: 2, gates: [\"head_layer\", \"mlp\", \"head\", \"hidden\"]}});\n\
+         run.step(1);\n\
+         run.hold(\"head\", 0, 1, \"open\");\n\
+         run.hold(\"hidden\", 3, \"closed\");\n\
+         run.hold([[\"hidden\", 5], [\"head\", 1, 0]], \"open\");\n\
+         run.protect(1);\n\
+         run.step(2);\n\
+         run.release(\"head\", 0, 1);\n\
+         run.release([[\"hidden\", 5], [\"head\", 1, 0]]);\n\
+         run.unprotect(1);\n\
+         run.set_log_alpha(\"head\", 0, 0, -0.3);\n\
+         run.set_log_alpha(\"hidden\", 7, 1);\n\
+         run.evaluate();\n\
+         run.step(1);\n\
+         run.set_target(target_shape(#{{layers: 1, heads: 2, hidden: 20, intermediate: 32}}));\n\
+         run.set(#{{lr: 0.0005, lr_warmup: 2, lr_floor: 0.2, clip: 0.5, gate_lr: 0.9,\
+             multiplier_lr: 2, steps: 20, sparsity_warmup: 4, batch: 3, eval_every: 3,\
+             rule: \"bandit\", eta: 2, smoothing: 0.001, mixture: [5, 4, 3, 2, 1],\
+             reference: \"source\"}});\n\
+         run.step(3);\nprint(run.script());"
+    ));
+}
+
+#[test]
+fn what_a_rewind_undid_is_not_made_again() {
+    let printed = replays(&format!(
+        "{MODEL}{DEMO}\
+         let run = recover(model, domains, #{{batch: 2, eval_every: 2}});\n\
+         run.step(4);\nrun.set(#{{lr: 0.5}});\nrun.step(2);\nrun.rewind(3);\n\
+         run.set(#{{lr: 0.0002}});\nrun.step(2);\nprint(run.script());"
+    ));
+    assert!(printed.contains("run.step(3);\nrun.set(#{lr: 0.0002});\nrun.step(2);"), "{printed}");
+}
+
+#[test]
+fn a_random_structure_and_a_sparsity_are_made_again() {
+    replays(&format!(
+        "{MODEL}{DEMO}\
+         let cut = model.random_cut(target_shape(#{{heads: 2}}), #{{seed: 11}});\n\
+         let run = prune(cut, target_shape(#{{}}), domains, #{{batch: 2, sparsity: 0.25}});\n\
+         run.step(2);\nrun.set(#{{sparsity: 0.3}});\nrun.step(1);\nprint(run.script());"
+    ));
+    replays(&format!(
+        "{MODEL}print(model.random_cut(target_shape(#{{layers: 1}}), #{{seed: 2}}).script());"
+    ));
+}
+
+#[test]
+fn texts_in_memory_and_folders_are_read_again() {
+    let texts = "let text = \"\";\nfor i in 0..40 { text += \"the \\\"small\\\" dog \\\\ saw\\n7 + 8 = 1 5 ; \\t\"; }\n\
+         let domains = load_domains(#{\"one two\": [text, text], b: [text]}, #{seq_len: 16});\n";
+    let run = "let run = recover(model, domains, #{batch: 2});\nrun.step(2);\nprint(run.script());";
+    replays(&format!("{MODEL}{texts}{run}"));
+    let folder = "let domains = load_domains(\"data\", #{seq_len: 32, eval_fraction: 0.25});\n";
+    let printed = replays(&format!("{MODEL}{folder}{run}"));
+    assert!(printed.contains("this text is not the one"), "{printed}");
+}
+
+#[test]
+fn a_script_whose_hash_does_not_come_out_says_so() {
+    let bench = Bench::new();
+    let run = "let run = recover(model, domains, #{batch: 2});\nrun.step(2);\nprint(run.script());";
+    let printed = bench.script(&format!("{MODEL}{DEMO}{run}"), &[]).ok().to_string();
+    bench
+        .script(&printed.replace("run.step(2)", "run.step(1)"), &[])
+        .with(1, &["this run is not the one the script was printed from: its hash is ", "throw "]);
+}
+
+#[test]
+fn an_extracted_model_carries_its_script_into_the_file_and_back() {
+    let bench = Bench::new();
+    let code = format!(
+        "{MODEL}{DEMO}let run = prune(model, target_shape(#{{layers: 1}}), domains, #{{batch: 2}});\n\
+         run.step(2);\nlet small = run.extract();\nsmall.save(\"small\");\nprint(small.script());"
+    );
+    let printed = bench.script(&code, &[]).ok().to_string();
+    let file = bench.read("out/small/model.safetensors");
+    let length = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
+    let header: serde_json::Value =
+        serde_json::from_slice(&file[8..8 + length]).expect("the header is JSON");
+    let carried = header["__metadata__"]["woolshed.script"].as_str().expect("a script");
+    assert_eq!(carried.trim_end(), printed.trim_end());
+    bench.script(carried, &[]).ok();
+}
