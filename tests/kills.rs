@@ -45,7 +45,7 @@ fn a_hundred_kills_lose_no_snapshot_and_change_no_bit() {
     bench.write("forever.rhai", forever);
     bench.write("look.rhai", script("print(run.status().step + \" \" + run.hash());\n"));
     let look = || {
-        let shown = bench.run(&["run", "look.rhai"]);
+        let shown = bench.run(&["run", "look.rhai", "--out", "."]);
         let (step, hash) = shown
             .ok()
             .trim()
@@ -54,13 +54,18 @@ fn a_hundred_kills_lose_no_snapshot_and_change_no_bit() {
             .expect("step and hash");
         (step.parse::<u64>().expect("a step"), hash)
     };
+    // A life is long enough to start, to resume and to take some steps, on a busy machine too.
+    let begin = Instant::now();
+    assert_eq!(look().0, 0);
+    let start = begin.elapsed().as_millis() as u64;
     let begin = Instant::now();
     let (mut state, mut last, mut amid_a_save) = (7u64, 0, 0);
     for kill in 0..KILLS {
-        let mut command = bench.command(&["run", "forever.rhai"]);
+        let mut command = bench.command(&["run", "forever.rhai", "--out", "."]);
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(Duration::from_millis(20 + random(&mut state, 230)));
+        let life = start / 2 + random(&mut state, 2 * start + 250);
+        std::thread::sleep(Duration::from_millis(life));
         child.kill().expect("it is killed");
         let status = child.wait().expect("it ends");
         assert_eq!(status.code(), None, "kill {kill}: it ended by itself: {status}");
