@@ -5,12 +5,19 @@
 #[path = "support/runs.rs"]
 mod runs;
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use runs::{domains, hash, model};
+use sha2::{Digest, Sha256};
 use woolshed_engine::data::scaling::KnownLosses;
-use woolshed_engine::data::{Bounds, CustomRule, MixtureRule, RuleInput};
+use woolshed_engine::data::{
+    Bounds, CustomRule, DomainOptions, Domains, Loader, MixtureRule, PrepareOptions, RuleInput,
+    demo, prepare,
+};
+use woolshed_engine::model::Tokenizer;
 use woolshed_engine::progress::Unwatched;
 use woolshed_engine::rng::Stream;
 use woolshed_engine::run::{
@@ -206,6 +213,61 @@ fn references_of_the_scaling_law_stand_in_the_origin_and_warn_beyond_the_known_s
     let options = TrainOptions { reference: reference(None, None), ..options(MixtureRule::Doremi) };
     let error = Run::recover(&model, domains(), options, &Unwatched).unwrap_err().to_string();
     assert!(error.contains("no losses of known models for domain"), "{error}");
+}
+
+/// Domains that stay on disk: texts prepared into token files.
+fn on_disk(dir: &Path) -> Arc<Domains> {
+    let (texts, out) = (dir.join("texts"), dir.join("tokens"));
+    for (name, documents) in [("ash", 40), ("birch", 300), ("cedar", 7)] {
+        fs::create_dir_all(texts.join(name)).unwrap();
+        let line = |i: u64| format!("{name} {} says {} and {}\n", i, i * i, "more ".repeat(20));
+        let lines: String = (0..documents).map(line).collect();
+        fs::write(texts.join(name).join("all.txt"), lines).unwrap();
+    }
+    let json = demo::tokenizer_json().into_bytes();
+    let tokenizer = Tokenizer::from_bytes(Path::new("demo"), json).unwrap();
+    let special = demo::special();
+    let options = PrepareOptions::default();
+    prepare(&texts, &out, &tokenizer, special, &options, &Unwatched).unwrap();
+    let options = DomainOptions { seq_len: 16, ..DomainOptions::default() };
+    let domains = Domains::load(&out, &tokenizer, special, &options, &Unwatched).unwrap();
+    assert!(domains.domains.iter().all(|d| d.train.is_mapped()), "token files are mapped");
+    Arc::new(domains)
+}
+
+#[test]
+fn rows_on_disk_come_in_the_same_order_with_any_number_of_workers_and_from_any_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let domains = on_disk(dir.path());
+    let steps = 80;
+    // A step takes a few rows by weights of its own, as a mixture that moves would have it.
+    let hash_of = |workers: usize, resumed_before: Option<u64>| {
+        let mut hash = Sha256::new();
+        let mut loader = Loader::new(domains.clone(), 17);
+        loader.set_workers(workers);
+        for step in 0..steps {
+            if resumed_before == Some(step) {
+                let state = loader.state();
+                loader = Loader::new(domains.clone(), 17);
+                loader.set_workers(workers);
+                loader.restore(state).unwrap();
+            }
+            let mut stream = Stream::new(5, "test/weights", step);
+            let weights = [stream.uniform(), stream.uniform(), stream.uniform()];
+            let batch = loader.next_batch(&weights, 1 + stream.below(9) as usize).unwrap();
+            batch.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+        }
+        hash.finalize()
+    };
+    let straight = hash_of(0, None);
+    for workers in [1, 2, 8] {
+        assert_eq!(hash_of(workers, None), straight, "{workers} workers");
+    }
+    let mut points = Stream::new(6, "test/points", 0);
+    for _ in 0..100 {
+        let point = points.below(steps);
+        assert_eq!(hash_of(1, Some(point)), straight, "resumed before step {point}");
+    }
 }
 
 #[test]

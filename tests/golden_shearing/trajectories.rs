@@ -40,6 +40,9 @@ fn trainer(t: &Fixture, model: &Model) -> Trainer {
         clip: number(json, "clip_norm"),
         adam,
         tokens: t.ids("step0.input_ids").1,
+        accumulate: 1,
+        recompute: false,
+        distill: None,
     };
     let rate = number(json, "lag_lr");
     let rates = ShearRates { gates: rate, multipliers: rate };

@@ -123,19 +123,44 @@ fn a_script_whose_hash_does_not_come_out_says_so() {
         .with(1, &["this run is not the one the script was printed from: its hash is ", "throw "]);
 }
 
+/// The metadata of a model's file.
+fn metadata(bench: &Bench, path: &str) -> serde_json::Value {
+    let file = bench.read(path);
+    let length = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
+    let header: serde_json::Value =
+        serde_json::from_slice(&file[8..8 + length]).expect("the header is JSON");
+    header["__metadata__"].clone()
+}
+
 #[test]
-fn an_extracted_model_carries_its_script_into_the_file_and_back() {
+fn an_extracted_model_carries_its_script_origin_and_card_into_the_folder_and_back() {
     let bench = Bench::new();
     let code = format!(
         "{MODEL}{DEMO}let run = prune(model, target_shape(#{{layers: 1}}), domains, #{{batch: 2}});\n\
          run.step(2);\nlet small = run.extract();\nsmall.save(\"small\");\nprint(small.script());"
     );
     let printed = bench.script(&code, &[]).ok().to_string();
-    let file = bench.read("out/small/model.safetensors");
-    let length = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
-    let header: serde_json::Value =
-        serde_json::from_slice(&file[8..8 + length]).expect("the header is JSON");
-    let carried = header["__metadata__"]["woolshed.script"].as_str().expect("a script");
+    let first = metadata(&bench, "out/small/model.safetensors");
+    let carried = first["woolshed.script"].as_str().expect("a script");
     assert_eq!(carried.trim_end(), printed.trim_end());
+    assert!(
+        first["woolshed.origin"].as_str().is_some_and(|o| o.contains("\"journal\"")),
+        "{first}"
+    );
     bench.script(carried, &[]).ok();
+
+    // The card holds the script; a card that somebody wrote stays, and ours goes beside it.
+    let card = String::from_utf8(bench.read("out/small/README.md")).expect("UTF-8");
+    assert!(card.contains(carried.trim_end()) && card.contains("| target | 1 layers,"), "{card}");
+    bench.write("out/other/README.md", "mine");
+    let twice =
+        "let back = load_model(\"out/small\");\nback.save(\"other\");\nback.save(\"other\");";
+    bench.script(twice, &[]).ok();
+    assert_eq!(bench.read("out/other/README.md"), b"mine");
+    let beside = String::from_utf8(bench.read("out/other/WOOLSHED.md")).expect("UTF-8");
+    assert_eq!(beside, card.replace("# new-sheared\n", "# small\n"));
+    let second = metadata(&bench, "out/other/model.safetensors");
+    for key in ["woolshed.script", "woolshed.origin", "woolshed.sheared.run_sha256"] {
+        assert_eq!(second[key], first[key], "{key}");
+    }
 }

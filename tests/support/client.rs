@@ -148,6 +148,8 @@ fn spawn(connection_file: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_woolshed"))
         .args(["kernel", "--connection-file"])
         .arg(connection_file)
+        // The history of the tests is nobody's.
+        .env("WOOLSHED_HISTORY", connection_file.with_file_name("history"))
         .stdin(Stdio::null())
         .spawn()
         .expect("the kernel was built with the tests")

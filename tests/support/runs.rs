@@ -11,6 +11,7 @@ use woolshed_engine::progress::Unwatched;
 use woolshed_engine::rng::Stream;
 use woolshed_engine::run::{Changes, Edit, Operation, Run, ShearOptions, TrainOptions};
 use woolshed_engine::shape::TargetShape;
+use woolshed_engine::train::{Distill, Lora, Projection};
 
 /// The demo domains in rows of 16 tokens, a few rows each.
 pub fn domains() -> Arc<Domains> {
@@ -77,10 +78,37 @@ pub fn target(stream: &mut Stream, model: &Model) -> TargetShape {
     }
 }
 
+/// Random ways to make gradients, from a stream of their own: micro-batches, layers run twice, a
+/// teacher, low-rank changes; each is absent in most cases.
+fn recovery(train: &mut TrainOptions) {
+    let stream = &mut Stream::new(train.seed, "recovery", 0);
+    train.accumulate = one_of(stream, &[1, 1, 2, 3]);
+    train.recompute = stream.below(3) == 0;
+    if stream.below(3) == 0 {
+        let temperature = one_of(stream, &[1.0, 2.5]);
+        train.distill = Some(Distill { weight: 0.1 + 0.9 * stream.uniform(), temperature });
+    }
+    if stream.below(3) == 0 {
+        let mut targets = Projection::ALL.to_vec();
+        stream.shuffle(&mut targets);
+        targets.truncate(1 + stream.below(7) as usize);
+        train.lora = Some(Lora { rank: 1 + stream.below(2) as usize, alpha: 4.0, targets });
+    }
+}
+
 /// A random run on `domains`: it shears, by shape or overall sparsity, or recovers.
 pub fn run(stream: &mut Stream, domains: &Arc<Domains>) -> Run {
+    run_with(stream, domains, |_| {})
+}
+
+/// As [`run`], with options changed.
+pub fn run_with(
+    stream: &mut Stream,
+    domains: &Arc<Domains>,
+    change: impl Fn(&mut TrainOptions),
+) -> Run {
     let model = model(stream);
-    let train = TrainOptions {
+    let mut train = TrainOptions {
         steps: 4 + stream.below(12),
         batch: 1 + stream.below(2) as usize,
         lr: one_of(stream, &[1e-4, 1e-3, 1e-2]),
@@ -89,8 +117,22 @@ pub fn run(stream: &mut Stream, domains: &Arc<Domains>) -> Run {
         rule: one_of(stream, &MixtureRule::ALL),
         ..TrainOptions::default()
     };
+    recovery(&mut train);
+    change(&mut train);
     if stream.below(4) == 0 {
-        return Run::recover(&model, domains.clone(), train, &Unwatched).expect("a run");
+        let domains = domains.clone();
+        let run = match train.distill {
+            None => Run::recover(&model, domains, train, &Unwatched),
+            // The model itself, or another that speaks the same words.
+            Some(_) if train.seed % 2 == 0 => {
+                Run::recover_taught(&model, &model, domains, train, &Unwatched)
+            }
+            Some(_) => {
+                let teacher = self::model(&mut Stream::new(train.seed, "teacher", 0));
+                Run::recover_taught(&model, &teacher, domains, train, &Unwatched)
+            }
+        };
+        return run.expect("a run");
     }
     let split = [GateKind::HeadLayer, GateKind::Mlp, GateKind::Head, GateKind::Intermediate];
     let sparsity = (stream.below(4) == 0).then_some(0.4);
@@ -127,6 +169,9 @@ pub fn operation(stream: &mut Stream, run: &Run) -> Operation {
                 lr: Some(one_of(stream, &[1e-4, 3e-3])),
                 eval_every: Some(1 + stream.below(4)),
                 batch: Some(1 + stream.below(2) as usize),
+                accumulate: (n % 2 == 0 || run.options().accumulate > 1)
+                    .then_some(1 + run.options().batch),
+                recompute: run.options().lora.is_some().then_some(!run.options().recompute),
                 steps: Some(10 + stream.below(20)),
                 rule: Some(one_of(stream, &MixtureRule::ALL)),
                 mixture: (stream.below(2) == 0).then_some(mixture),

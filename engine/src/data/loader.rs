@@ -10,8 +10,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
+use super::prefetch::Prefetch;
 use super::{DataError, Domains};
 use crate::rng::{Stream, pick};
+
+/// Threads that read ahead: one keeps a trainer fed.
+const WORKERS: usize = 1;
 
 /// The rows of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub struct Loader {
     domains: Arc<Domains>,
     /// Per domain, the row order of the cursor's epoch; none until it is first needed.
     orders: Vec<Option<Order>>,
+    /// Reads ahead what lies on disk.
+    prefetch: Option<Prefetch>,
+    /// Per domain, how far it was asked to: epoch and rows of it.
+    asked: Vec<Cursor>,
     state: LoaderState,
 }
 
@@ -70,7 +78,14 @@ impl Loader {
             drawn: vec![0; n],
             cursors: vec![Cursor::default(); n],
         };
-        Self { domains, orders: vec![None; n], state }
+        let prefetch = Prefetch::start(&domains, WORKERS);
+        Self { domains, orders: vec![None; n], prefetch, asked: vec![Cursor::default(); n], state }
+    }
+
+    /// Sets how many threads read ahead what lies on disk; 0 for none. The batches do not depend on it.
+    pub fn set_workers(&mut self, workers: usize) {
+        self.prefetch = Prefetch::start(&self.domains, workers);
+        self.asked.fill(Cursor::default());
     }
 
     /// Draws `batch` rows; each draws its domain with probability proportional to `weights`.
@@ -97,7 +112,27 @@ impl Loader {
             self.state.samples += 1;
             self.state.drawn[d] += 1;
         }
+        self.read_ahead(&weights, batch);
         Ok(Batch { ids, domains, seq_len })
+    }
+
+    /// Asks for the rows that come next in each domain, twice as many as a batch by these weights
+    /// would take.
+    fn read_ahead(&mut self, weights: &[f64], batch: usize) {
+        let Some(prefetch) = &self.prefetch else { return };
+        for (d, domain) in self.domains.domains.iter().enumerate() {
+            let cursor = self.state.cursors[d];
+            // The order of an epoch is known once its first row was drawn.
+            let Some(order) = self.orders[d].as_ref().filter(|_| domain.train.is_mapped()) else {
+                continue;
+            };
+            let asked = &mut self.asked[d];
+            let from = if asked.epoch == cursor.epoch { asked.next } else { 0 }.max(cursor.next);
+            let rows = 1 + (2.0 * weights[d] * batch as f64).ceil() as usize;
+            let to = cursor.next.saturating_add(rows).min(domain.train.len());
+            (from..to).for_each(|at| prefetch.ask(d, order.at(at)));
+            *asked = Cursor { epoch: cursor.epoch, next: to.max(from) };
+        }
     }
 
     /// Gives the domains it draws from.
@@ -140,6 +175,7 @@ impl Loader {
             }
         }
         self.orders = vec![None; n];
+        self.asked.fill(Cursor::default());
         self.state = state;
         Ok(())
     }

@@ -15,6 +15,7 @@
 //! | `texts.rs` | domains from texts in memory |
 //! | `origin.rs` | how domains were made |
 //! | `loader.rs` | batches drawn by mixture weights, with a small resumable state |
+//! | `prefetch.rs` | rows on disk, read before their turn |
 //! | `order.rs` | the order of a domain's rows, without a list of them |
 //! | `mixture.rs` | domain weights that follow the losses |
 //! | `bounds.rs` | a floor under and a ceiling over every share |
@@ -37,6 +38,7 @@ mod mixture;
 mod order;
 mod origin;
 mod pack;
+mod prefetch;
 mod prepare;
 mod read;
 mod rows;

@@ -19,6 +19,9 @@ use crate::progress::{Progress, Watch};
 /// Longest text given to the tokenizer at once, bytes.
 pub(super) const PIECE: usize = 64 << 10;
 
+/// Pieces a thread tokenises before the work looks whether it is to stop: some 30 ms.
+const PIECES_PER_THREAD: usize = 4;
+
 /// Most text in a chunk, bytes; one document may be longer.
 const CHUNK: usize = 4 << 20;
 
@@ -138,7 +141,14 @@ impl Tokenising<'_> {
             let domain = self.domain.into();
             DataError::Tokenizer { domain, source: Box::new(source) }
         };
-        let mut ids = (self.encode)(&texts).map_err(failed)?.into_iter();
+        // One document may be most of a file: the work looks up between groups of pieces.
+        let group = PIECES_PER_THREAD * rayon::current_num_threads();
+        let mut ids = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(group) {
+            self.stop()?;
+            ids.extend((self.encode)(texts).map_err(failed)?);
+        }
+        let mut ids = ids.into_iter();
         let mut encoded = Vec::with_capacity(chunk.len());
         for (document, n) in chunk.into_iter().zip(counts) {
             let (line, starts, ends) = (document.line, document.starts, document.ends);

@@ -35,6 +35,23 @@ impl Model {
         cut.origin = ModelOrigin::RandomCut { of, target: *target, seed };
         Ok(cut)
     }
+
+    /// Cuts to the structure whose weights are largest ([`Model::magnitudes`]), survivors unscaled:
+    /// one-shot pruning without data.
+    ///
+    /// # Errors
+    /// An illegal target; candle's.
+    pub fn magnitude_cut(&self, target: &TargetShape) -> Result<Self, GateError> {
+        let source = self.shape();
+        let values =
+            GateValues::ranked(&source, &target.resolve(&source)?, |kind| self.magnitudes(kind))?;
+        let mut cut = self.cut(&values)?;
+        cut.name = format!("{}-magnitude", self.name);
+        cut.provenance.push(("magnitude.parent".into(), self.name.clone()));
+        let of = Box::new(self.origin.clone());
+        cut.origin = ModelOrigin::MagnitudeCut { of, target: *target };
+        Ok(cut)
+    }
 }
 
 /// Rows of q, k and up; 0 for a part that is not there.

@@ -106,44 +106,91 @@ impl<'a> Forward<'a> {
         tokens: usize,
         see: &mut dyn FnMut(Place, &Tensor),
     ) -> Result<Tensor, ModelError> {
+        let pass = self.begin(tokens)?;
+        let mut x = self.embed(ids, &pass)?;
+        see(Place::Embedding, &x);
+        for l in 0..self.weights.layers.len() {
+            x = self.layer(l, x, &pass, see)?;
+        }
+        self.end(&x, &pass, see)
+    }
+
+    /// What the layers of a pass over rows of `tokens` ids share.
+    ///
+    /// A pass is `begin`, `embed`, every `layer` in turn and `end`; who keeps only what goes into a
+    /// layer can run it again.
+    ///
+    /// # Errors
+    /// candle's, here and below.
+    pub(crate) fn begin(&self, tokens: usize) -> Result<Pass, ModelError> {
+        let embed = &self.weights.embed;
+        let gate = self.gates.map(GateTensors::hidden).transpose()?.flatten();
+        let gated = gate.is_some();
+        let hidden = match gate {
+            Some(z) => z,
+            None => Tensor::ones(embed.dim(1)?, embed.dtype(), embed.device())?,
+        };
+        Ok(Pass { hidden, gated, tokens })
+    }
+
+    /// The residual stream (B*T, D) of `ids` before the first layer.
+    ///
+    /// # Errors
+    /// An id beyond the vocabulary.
+    pub(crate) fn embed(&self, ids: &[u32], pass: &Pass) -> Result<Tensor, ModelError> {
         let vocab = self.weights.embed.dim(0)?;
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
-        let device = self.weights.embed.device();
-        let ids = Tensor::from_slice(ids, ids.len(), device)?;
-        let mut x = self.weights.embed.index_select(&ids, 0)?; // (B*T, D)
-        let d = x.dim(1)?;
-        let ones = |n: usize| Tensor::ones(n, x.dtype(), device);
-        let hidden_gate = self.gates.map(GateTensors::hidden).transpose()?.flatten();
-        let hidden = match &hidden_gate {
-            Some(z) => z.clone(),
-            None => ones(d)?,
-        };
-        let pass = Pass { hidden, gated: hidden_gate.is_some(), tokens };
-        if let Some(z) = hidden_gate.filter(|_| self.gates.is_some_and(|g| g.mask_embeddings)) {
-            x = ops::scale_columns(&x, &z)?;
+        let ids = Tensor::from_slice(ids, ids.len(), self.weights.embed.device())?;
+        let x = self.weights.embed.index_select(&ids, 0)?; // (B*T, D)
+        if pass.gated && self.gates.is_some_and(|g| g.mask_embeddings) {
+            return Ok(ops::scale_columns(&x, &pass.hidden)?);
         }
-        see(Place::Embedding, &x);
-        for (l, layer) in self.weights.layers.iter().enumerate() {
-            if let Some(a) = &layer.attention {
-                let gate = self.gates.map(|g| g.attention(l)).transpose()?.flatten();
-                let heads = self.head_gates(a, l)?;
-                let out = self.attention(a, &x, &pass, heads)?;
-                x = pass.residual(x, &out, gate)?;
-                see(Place::Attention(l), &x);
-            }
-            if let Some(m) = &layer.mlp {
-                let gate = self.gates.map(|g| g.mlp(l)).transpose()?.flatten();
-                let channels = self.gates.map(|g| g.intermediate(l)).transpose()?.flatten();
-                let out = self.mlp(m, &x, &pass, channels)?;
-                x = pass.residual(x, &out, gate)?;
-                see(Place::Mlp(l), &x);
-            }
+        Ok(x)
+    }
+
+    /// The stream after layer `l`.
+    pub(crate) fn layer(
+        &self,
+        l: usize,
+        mut x: Tensor,
+        pass: &Pass,
+        see: &mut dyn FnMut(Place, &Tensor),
+    ) -> Result<Tensor, ModelError> {
+        let layer = &self.weights.layers[l];
+        if let Some(a) = &layer.attention {
+            let gate = self.gates.map(|g| g.attention(l)).transpose()?.flatten();
+            let heads = self.head_gates(a, l)?;
+            let out = self.attention(a, &x, pass, heads)?;
+            x = pass.residual(x, &out, gate)?;
+            see(Place::Attention(l), &x);
         }
-        let x = ops::rms_norm(&x, &self.weights.norm, &pass.hidden, self.eps)?;
+        if let Some(m) = &layer.mlp {
+            let gate = self.gates.map(|g| g.mlp(l)).transpose()?.flatten();
+            let channels = self.gates.map(|g| g.intermediate(l)).transpose()?.flatten();
+            let out = self.mlp(m, &x, pass, channels)?;
+            x = pass.residual(x, &out, gate)?;
+            see(Place::Mlp(l), &x);
+        }
+        Ok(x)
+    }
+
+    /// The logits of the stream after the last layer.
+    pub(crate) fn end(
+        &self,
+        x: &Tensor,
+        pass: &Pass,
+        see: &mut dyn FnMut(Place, &Tensor),
+    ) -> Result<Tensor, ModelError> {
+        let x = ops::rms_norm(x, &self.weights.norm, &pass.hidden, self.eps)?;
         see(Place::Norm, &x);
         Ok(ops::linear(&x, self.weights.head.as_ref().unwrap_or(&self.weights.embed))?)
+    }
+
+    /// The weights it computes with.
+    pub(crate) fn weights(&self) -> &'a Weights {
+        self.weights
     }
 
     fn attention(
@@ -221,10 +268,11 @@ fn any_open(z: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// What the layers of one pass share.
-struct Pass {
+pub(crate) struct Pass {
     /// The hidden gate (D), ones when there is none.
-    hidden: Tensor,
-    gated: bool,
+    pub(crate) hidden: Tensor,
+    /// Whether there is one.
+    pub(crate) gated: bool,
     tokens: usize,
 }
 

@@ -9,6 +9,7 @@
 //! | `checkpoint.rs` | a model from a folder of safetensors |
 //! | `demo.rs` | the model inside the program |
 //! | `hub.rs` | a model from a hub id |
+//! | `card.rs` | the model card of a model that was made here |
 //! | `save.rs` | a model to a folder that usual loaders open |
 //! | `tokenizer.rs` | text to token ids and back |
 //! | `forward.rs` | logits, with or without gates |
@@ -19,8 +20,10 @@
 //! | `digest.rs` | the hash of a model |
 //! | `fold.rs` | gates folded into weights, dead parts removed |
 //! | `cut.rs` | a smaller model from gate values |
+//! | `magnitude.rs` | how large the weights of each part are |
 
 mod cache;
+mod card;
 pub mod checkpoint;
 pub mod config;
 mod cut;
@@ -33,6 +36,7 @@ mod frequencies;
 pub mod generate;
 pub mod hub;
 mod init;
+mod magnitude;
 mod origin;
 pub mod save;
 pub mod tokenizer;

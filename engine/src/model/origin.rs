@@ -43,6 +43,13 @@ pub enum ModelOrigin {
         /// Seed of the choice.
         seed: u64,
     },
+    /// The structure of a target shape whose weights are largest.
+    MagnitudeCut {
+        /// The model it was cut from.
+        of: Box<ModelOrigin>,
+        /// The shape it was cut to.
+        target: TargetShape,
+    },
     /// Taken out of a run.
     Extracted {
         /// The run, as its own origin writes itself: `run::RunOrigin` stands on a higher floor.

@@ -17,10 +17,12 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::{CONFIG, INDEX, PROVENANCE, SINGLE, TOKENIZER, promises, some};
-use super::{LlamaConfig, Model, ModelError, Tokenizer};
+use super::{LlamaConfig, Model, ModelError, ModelOrigin, Tokenizer, card};
 
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION: &str = "generation_config.json";
+/// Longest origin that goes into the metadata, bytes.
+const CARRIED: usize = 256 << 10;
 
 /// How a model is saved.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,9 @@ pub struct SaveOptions {
 
 impl Model {
     /// Saves the model into `dir` and gives the files written.
+    ///
+    /// A model that was made here gets a card, `README.md`; a card that somebody else wrote stays, and
+    /// ours is `WOOLSHED.md` then.
     ///
     /// The folder is made if need be. In an existing one the files of another model are replaced,
     /// as a whole: what the new model lacks (a tokenizer, shards) is removed.
@@ -62,6 +67,16 @@ impl Model {
         let config = LlamaConfig { dtype: long_name(dtype).to_string(), ..self.config.clone() };
         write_json(&scratch.0.join(CONFIG), &config.to_json())?;
         names.extend([GENERATION, CONFIG]);
+        if let Some(text) = card::card(self) {
+            let theirs = dir.join(card::CARD);
+            let name = match theirs.exists() && !card::is_ours(&theirs) {
+                true => card::BESIDE,
+                false => card::CARD,
+            };
+            write(&scratch.0.join(name), text.as_bytes())?;
+            // `config.json` stays last: with it a folder is a model.
+            names.insert(0, name);
+        }
         if exists {
             for name in &names {
                 let (from, to) = (scratch.0.join(name), dir.join(name));
@@ -119,6 +134,17 @@ impl Model {
         for (key, value) in self.provenance.iter().chain(&options.provenance) {
             pairs.insert(format!("{PROVENANCE}{key}"), value.clone());
         }
+        // A model out of a file says how the file's model was made, not that it was read.
+        let read = matches!(self.origin, ModelOrigin::Folder { .. } | ModelOrigin::Hub { .. });
+        let known = self.origin != ModelOrigin::Unknown;
+        let carried = format!("{PROVENANCE}origin");
+        if known && !(read && pairs.contains_key(&carried)) {
+            match serde_json::to_string(&self.origin) {
+                Ok(origin) if origin.len() <= CARRIED => drop(pairs.insert(carried, origin)),
+                // An origin that holds whole texts is left out: the header is read before all else.
+                _ => drop(pairs.remove(&carried)),
+            }
+        }
         // What Hugging Face's loader insists on: the layout of the tensors is PyTorch's.
         pairs.insert("format".to_string(), "pt".to_string());
         pairs.into_iter().collect()
@@ -172,6 +198,12 @@ fn replaceable(dir: &Path) -> Result<Vec<String>, ModelError> {
     }
     let (mut ours, mut foreign) = (Vec::new(), Vec::new());
     for (name, is_folder) in names {
+        if !is_folder && [card::CARD, card::BESIDE].contains(&name.as_str()) {
+            if card::is_ours(&dir.join(&name)) {
+                ours.push(name);
+            }
+            continue;
+        }
         match (is_model_file(&name), is_folder) {
             (true, false) => ours.push(name),
             // Left by a save that was killed; the next one works beside it.

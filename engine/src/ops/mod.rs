@@ -12,6 +12,9 @@
 //! | `swiglu.rs` | silu(g) · u · z |
 //! | `scale.rs` | columns times gates; residual sum with a gated output |
 //! | `loss.rs` | next-token cross-entropy |
+//! | `distill.rs` | cross-entropy mixed with the divergence from a teacher |
+//! | `lora.rs` | a frozen weight with a low-rank change |
+//! | `given.rs` | a number whose gradient is known already |
 //! | `adam.rs` | AdamW in place |
 //! | `rope.rs` | rotary tables |
 //! | `kernel.rs` | what the kernels share: element type, slices, dispatch |
@@ -20,8 +23,11 @@
 
 mod adam;
 mod attention;
+mod distill;
+mod given;
 mod kernel;
 mod linear;
+mod lora;
 mod loss;
 mod norm;
 pub mod plain;
@@ -31,8 +37,11 @@ mod swiglu;
 
 pub use adam::{AdamStep, adam};
 pub use attention::attention;
+pub use distill::{Distilled, distillation};
+pub use given::given;
 pub use kernel::sum_of_squares;
 pub use linear::linear;
+pub use lora::lora;
 pub use loss::{IGNORE, cross_entropy, token_losses};
 pub use norm::rms_norm;
 pub use rope::{Rope, RopeTable};

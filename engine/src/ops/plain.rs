@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Result, Tensor, Var};
 
 use super::adam::AdamStep;
+use super::distill::{Distilled, number};
 use super::loss::IGNORE;
 use super::rope::Rope;
 
@@ -104,6 +105,41 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     let rows = logits.index_select(&Tensor::from_vec(keep, count, device)?, 0)?;
     let log_p = candle_nn::ops::log_softmax(&rows, D::Minus1)?;
     log_p.gather(&Tensor::from_vec(targets, (count, 1), device)?, 1)?.mean_all()?.neg()
+}
+
+/// Twin of [`super::distillation`].
+///
+/// # Errors
+/// candle's.
+pub fn distillation(
+    student: &Tensor,
+    teacher: &Tensor,
+    targets: &[u32],
+    weight: f64,
+    temperature: f64,
+) -> Result<Distilled> {
+    let ce = cross_entropy(student, targets)?;
+    let (n, _) = student.dims2()?;
+    let keep: Vec<u32> = (0..n as u32).filter(|&i| targets[i as usize] != IGNORE).collect();
+    let count = keep.len();
+    let keep = Tensor::from_vec(keep, count, student.device())?;
+    let log = |x: &Tensor| -> Result<Tensor> {
+        candle_nn::ops::log_softmax(&(x.index_select(&keep, 0)? / temperature)?, D::Minus1)
+    };
+    let (log_p, log_q) = (log(&teacher.detach())?, log(student)?);
+    let divergence = (log_p.exp()? * (log_p - log_q)?)?.sum_all()?;
+    let divergence = (divergence * (temperature * temperature / count as f64))?;
+    let (cross_entropy, kl) = (number(&ce)?, number(&divergence)?);
+    let loss = ((ce * (1.0 - weight))? + (divergence * weight)?)?;
+    Ok(Distilled { loss, cross_entropy, divergence: kl })
+}
+
+/// Twin of [`super::lora`].
+///
+/// # Errors
+/// candle's.
+pub fn lora(w: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
+    w.detach() + (b.matmul(a)? * scale)?
 }
 
 /// Twin of [`super::adam`].

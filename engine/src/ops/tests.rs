@@ -155,6 +155,91 @@ fn cross_entropy_equals_its_twin_and_ignores_marked_positions() {
 }
 
 #[test]
+fn distillation_equals_its_twin_and_its_parts_add_up() {
+    both(|t| {
+        let (x, y) = (random("x", &[40, 97], false, t), random("y", &[40, 97], false, t));
+        let y = (y.detach() * 3.0).expect("teacher");
+        let targets: Vec<u32> =
+            (0..40).map(|i| if i % 16 == 15 { IGNORE } else { (i * 7) % 97 }).collect();
+        for (weight, temperature) in [(0.3, 1.0), (0.5, 2.5), (1.0, 0.7)] {
+            let fused = |x: &Tensor| distillation(x, &y, &targets, weight, temperature);
+            let twin = |x: &Tensor| plain::distillation(x, &y, &targets, weight, temperature);
+            agree(&[&x], |a| Ok(fused(a[0])?.loss), |a| Ok(twin(a[0])?.loss));
+            let (a, b) = (fused(&x).expect("fused"), twin(&x).expect("twin"));
+            // The largest value is some 10 nats.
+            let limit = 10.0 * tolerance(t);
+            assert!((a.cross_entropy - b.cross_entropy).abs() < limit);
+            assert!((a.divergence - b.divergence).abs() < limit);
+        }
+        let same = distillation(&x, &x.detach(), &targets, 1.0, 2.0).expect("same");
+        assert_eq!(same.divergence, 0.0);
+        let ce = cross_entropy(&x, &targets).and_then(|l| l.to_dtype(DType::F64)?.to_scalar());
+        assert!((same.cross_entropy - ce.unwrap_or(f64::NAN)).abs() < tolerance(t) * 10.0);
+    });
+}
+
+#[test]
+fn the_gradient_of_distillation_is_the_slope_of_its_loss() {
+    let (x, y) = (random("x", &[3, 7], false, DType::F64), random("y", &[3, 7], false, DType::F64));
+    let targets = [2, IGNORE, 6];
+    let loss = |x: &Tensor| distillation(x, &y.detach(), &targets, 0.4, 1.7).expect("loss").loss;
+    let grads = loss(&x).backward().expect("backward");
+    let grad = grads.get(&x).and_then(|g| g.flatten_all().ok()?.to_vec1::<f64>().ok());
+    let grad = grad.expect("gradient");
+    let base = x.flatten_all().and_then(|x| x.to_vec1::<f64>()).expect("numbers");
+    for i in 0..base.len() {
+        let at = |h: f64| {
+            let mut moved = base.clone();
+            moved[i] += h;
+            let x = Tensor::from_vec(moved, (3, 7), &Device::Cpu).expect("x");
+            loss(&x).to_scalar::<f64>().expect("number")
+        };
+        let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+        // Central differences: an error of h² times the third derivative, and rounding over h.
+        assert!((slope - grad[i]).abs() < 1e-9, "{i}: {slope} and {}", grad[i]);
+    }
+}
+
+#[test]
+fn a_low_rank_change_equals_its_twin_and_one_of_0_is_the_weight_to_the_bit() {
+    both(|t| {
+        let w = random("w", &[50, 24], false, t).detach();
+        let (a, b) = (random("a", &[4, 24], false, t), random("b", &[50, 4], false, t));
+        agree(&[&a, &b], |v| lora(&w, v[0], v[1], 2.0), |v| plain::lora(&w, v[0], v[1], 2.0));
+        let zero = b.zeros_like().and_then(|b| lora(&w, &a, &b, 2.0)).expect("sum");
+        assert_eq!(distance(&zero, &w), 0.0);
+    });
+}
+
+#[test]
+fn a_frozen_weight_costs_no_gradient_and_changes_none() {
+    both(|t| {
+        let (x, w) = (random("x", &[37, 24], false, t), random("w", &[50, 24], false, t));
+        let grads = |w: &Tensor| {
+            linear(&x, w).and_then(|y| y.sqr()?.sum_all()?.backward()).expect("backward")
+        };
+        let frozen = w.detach();
+        let (learned, without) = (grads(&w), grads(&frozen));
+        assert!(without.get(&frozen).is_none());
+        let of = |g: &candle_core::backprop::GradStore| g.get(&x).expect("dx").clone();
+        assert_eq!(distance(&of(&learned), &of(&without)), 0.0);
+    });
+}
+
+#[test]
+fn a_given_number_has_the_given_gradient() {
+    both(|t| {
+        let (x, g) = (random("x", &[5, 3], false, t), random("g", &[5, 3], false, t));
+        let y = given(&x, 2.5, &g.detach()).expect("y");
+        let grads = (&y * 2.0).and_then(|y| y.backward()).expect("backward");
+        let twice = (g.as_tensor() * 2.0).expect("twice");
+        assert_eq!(distance(grads.get(&x).expect("dx"), &twice), 0.0);
+        assert_eq!(y.to_dtype(DType::F64).and_then(|y| y.to_scalar::<f64>()).expect("y"), 2.5);
+        assert!(given(&x, 0.0, &g.t().expect("turned")).is_err());
+    });
+}
+
+#[test]
 fn adam_equals_its_twin_over_steps() {
     both(|t| {
         let zeros = || Var::zeros(100, t, &Device::Cpu).expect("zeros");

@@ -59,6 +59,19 @@ pub enum RunError {
         /// The steps there are snapshots of.
         kept: Vec<u64>,
     },
+    /// The run has no best evaluation.
+    #[error(
+        "the run has no best evaluation: {}",
+        if *gates {
+            "it has gates, and its losses rise as they close; ask the recovery that follows"
+        } else {
+            "nothing was evaluated yet; take `eval_every` steps or evaluate now"
+        }
+    )]
+    NoBest {
+        /// It learns gates.
+        gates: bool,
+    },
     /// The system refused.
     #[error("cannot {verb} {}: {source}", .path.display())]
     File {

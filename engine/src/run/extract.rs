@@ -43,6 +43,15 @@ impl Run {
         note("steps", self.status().step.to_string());
         note("tokens", self.status().tokens.to_string());
         note("seed", self.options().seed.to_string());
+        if let Some(teacher) = self.teacher() {
+            note("teacher", teacher.name.clone());
+        }
+        if let Some(teacher) = &origin.teacher {
+            note("teacher_sha256", teacher.sha256.clone());
+        }
+        if let Some(lora) = &self.options().lora {
+            note("lora", serde_json::to_string(lora).map_err(RunError::Json)?);
+        }
         if let Some(target) = self.target() {
             note("target", target.to_string());
         }

@@ -68,6 +68,12 @@ pub struct Changes {
     /// Sequences a step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
+    /// Micro-batches a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<usize>,
+    /// Whether each layer runs again in the backward pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recompute: Option<bool>,
     /// Peak learning rate of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -164,8 +170,8 @@ impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = |gates: &[GatePlace]| match gates {
             [] => "no gate".to_string(),
-            [one] => one.to_string(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            [first, _, _, _, ..] => format!("{first} and {} more", gates.len() - 1),
+            few => few.iter().map(GatePlace::to_string).collect::<Vec<_>>().join(", "),
         };
         match self {
             Self::Hold { gates, open } => {
@@ -228,6 +234,12 @@ mod tests {
             Changes { lr: Some(5e-4), rule: Some(MixtureRule::Bandit), ..Changes::default() };
         let edit = Edit::Set(Box::new(changes));
         assert_eq!(edit.to_string(), "lr 0.0005, rule \"bandit\"");
+        let gates: Vec<GatePlace> = (0..4)
+            .map(|index| GatePlace { kind: crate::gate::GateKind::Layer, row: 0, index })
+            .collect();
+        let few = Edit::Hold { gates: gates[..2].to_vec(), open: true };
+        assert_eq!(few.to_string(), "hold layer 0, layer 1 open");
+        assert_eq!(Edit::Release { gates }.to_string(), "release layer 0 and 3 more");
         let target = TargetShape { layers: Some(3), ..TargetShape::default() };
         assert_eq!(Edit::Target { target }.to_string(), "target layers 3");
         let json = serde_json::to_string(&edit).unwrap();

@@ -6,11 +6,13 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `options.rs` | what a run is started with, checked |
+//! | `recovery.rs` | options of how gradients are made; the teacher; the best evaluation |
 //! | `origin.rs` | how a run came to be: enough to make it again |
 //! | `journal.rs` | what was done to it: steps, evaluations, edits |
 //! | `decisions.rs` | what a mixture rule of the user decided, written down |
 //! | `state.rs` | all that a step changes, as one value; its hash |
 //! | `run.rs` | the run itself: start, step, evaluate, edit, fork, rewind |
+//! | `start.rs` | what a run was started with |
 //! | `snapshots.rs` | states kept in memory to go back to |
 //! | `store/` | runs on disk: save, autosave, resume |
 //! | `history.rs` | what every step, evaluation and edit leaves behind |
@@ -27,10 +29,12 @@ mod history;
 mod journal;
 mod options;
 mod origin;
+mod recovery;
 mod report;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
 mod run;
 mod snapshots;
+mod start;
 mod state;
 mod store;
 mod warning;
@@ -41,6 +45,7 @@ pub use history::{EpochRecord, EvalRecord, History, Mark, StepRecord};
 pub use journal::{Changes, Edit, Journal, Operation};
 pub use options::{Reference, ShearOptions, TrainOptions};
 pub use origin::{How, RunOrigin};
+pub use recovery::{Best, Precision, TeacherOrigin};
 pub use report::{KindStatus, RunStatus, StepReport};
 pub use run::Run;
 pub use snapshots::KeepPolicy;

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
+use super::recovery::{self, Precision};
 use crate::data::scaling::{KnownLosses, ScalingFit};
 use crate::data::{Bounds, CustomRule, MixtureRule};
 use crate::gate::{GateKind, HardConcrete};
-use crate::train::{AdamConfig, Schedule};
+use crate::train::{AdamConfig, Distill, Lora, Schedule};
 
 /// Where the mixture's reference losses come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,8 +49,24 @@ impl Reference {
 pub struct TrainOptions {
     /// Steps the schedules are laid out for; more can be taken, at the floor of the rate.
     pub steps: u64,
-    /// Sequences a step, B.
+    /// Sequences a micro-batch, B; a step without `accumulate` is one micro-batch.
     pub batch: usize,
+    /// Micro-batches a step: a step sees `accumulate` times `batch` sequences.
+    #[serde(default = "recovery::one", skip_serializing_if = "recovery::is_one")]
+    pub accumulate: usize,
+    /// Keep only what goes into each layer and run each again in the backward pass: less memory, more
+    /// time, the same bits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
+    /// Learn from a teacher's distributions beside the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<Distill>,
+    /// Learn low-rank changes and leave the weights as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
+    /// The type it computes in.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub dtype: Precision,
     /// Peak learning rate of the weights.
     pub lr: f64,
     /// Steps of learning-rate warm-up; none means a tenth of `steps`.
@@ -92,6 +109,11 @@ impl Default for TrainOptions {
         Self {
             steps: 300,
             batch: 16,
+            accumulate: 1,
+            recompute: false,
+            distill: None,
+            lora: None,
+            dtype: Precision::F32,
             lr: 1e-3,
             lr_warmup: None,
             lr_floor: 0.1,
@@ -146,7 +168,7 @@ impl Default for ShearOptions {
 }
 
 /// Refuses an option with its nearest legal value.
-fn refuse(
+pub(super) fn refuse(
     option: &'static str,
     value: impl ToString,
     why: &str,
@@ -161,7 +183,7 @@ fn refuse(
 }
 
 /// Checks that a number is finite and above 0.
-fn positive(option: &'static str, value: f64, nearest: f64) -> Result<(), RunError> {
+pub(super) fn positive(option: &'static str, value: f64, nearest: f64) -> Result<(), RunError> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
@@ -208,6 +230,7 @@ impl TrainOptions {
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
         at_least_one("eval_every", self.eval_every)?;
+        recovery::check(self)?;
         positive("lr", self.lr, 1e-3)?;
         positive("clip", self.clip, 1.0)?;
         positive("eta", self.eta, 1.0)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
-use super::{ShearOptions, TrainOptions};
+use super::{ShearOptions, TeacherOrigin, TrainOptions};
 use crate::data::DataOrigin;
 use crate::model::{Model, ModelOrigin};
 use crate::shape::{ModelShape, TargetShape};
@@ -26,6 +26,10 @@ pub struct RunOrigin {
     pub data_sha256: String,
     /// What it does.
     pub how: How,
+    /// The teacher that was given; none without one, and where the model itself is the teacher of a
+    /// run that shears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherOrigin>,
     /// The options it was started with.
     pub train: TrainOptions,
     /// What was done to it since.

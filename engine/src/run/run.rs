@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use super::decisions::Decisions;
 use super::journal::{Edit, Journal, Operation};
+use super::recovery::{self, Teacher};
 use super::snapshots::Snapshots;
+use super::start::Start;
 use super::state::{State, trainer_config};
 use super::store::Autosave;
 use super::{
     EpochRecord, EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin,
-    RunStatus, ShearOptions, StepRecord, StepReport, TrainOptions, Warning, takeover,
+    RunStatus, ShearOptions, StepRecord, StepReport, TeacherOrigin, TrainOptions, Warning,
+    takeover,
 };
 use crate::data::scaling::ScalingFit;
 use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
@@ -31,27 +34,6 @@ pub struct Run {
     pub(super) autosave: Option<Autosave>,
     /// Folders that this run saved into or came from.
     pub(super) homes: Vec<PathBuf>,
-}
-
-/// What a run was started with; it never changes, and forks share it.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub source: Model,
-    pub digest: OnceLock<String>,
-    pub how: How,
-    pub options: TrainOptions,
-    pub mixture: Vec<f64>,
-}
-
-impl Start {
-    /// Hash of the source.
-    pub fn digest(&self) -> Result<&str, RunError> {
-        if self.digest.get().is_none() {
-            let digest = self.source.digest()?;
-            return Ok(self.digest.get_or_init(|| digest));
-        }
-        Ok(self.digest.get().map_or("", String::as_str))
-    }
 }
 
 impl Run {
@@ -95,7 +77,7 @@ impl Run {
         let lagrangian = Lagrangian::new(constraint, warmup, &gates);
         let rates = ShearRates { gates: shear.gate_lr, multipliers: shear.multiplier_lr };
         let shear = Shear::new(gates, lagrangian, rates, train.adam, train.seed);
-        Self::start(model, shape, domains, train, Some(shear), how, watch)
+        Self::start((model, None), shape, domains, train, Some(shear), how, watch)
     }
 
     /// Starts to continue the pre-training of `model` on `domains`.
@@ -109,11 +91,26 @@ impl Run {
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
         train.check(domains.domains.len())?;
-        Self::start(model, None, domains, train, None, How::Recover, watch)
+        Self::start((model, None), None, domains, train, None, How::Recover, watch)
+    }
+
+    /// Starts to continue the pre-training of `model` with a teacher, as `distill` says.
+    ///
+    /// # Errors
+    /// As [`Run::recover`]; a teacher of another vocabulary, or without `distill`.
+    pub fn recover_taught(
+        model: &Model,
+        teacher: &Model,
+        domains: Arc<Domains>,
+        train: TrainOptions,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
+        train.check(domains.domains.len())?;
+        Self::start((model, Some(teacher)), None, domains, train, None, How::Recover, watch)
     }
 
     fn start(
-        model: &Model,
+        (model, teacher): (&Model, Option<&Model>),
         target: Option<ModelShape>,
         domains: Arc<Domains>,
         mut options: TrainOptions,
@@ -122,7 +119,24 @@ impl Run {
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
         let decisions = Decisions::new(std::mem::take(&mut options.path), options.custom.take());
-        let trainer = Trainer::new(model, trainer_config(&options, domains.seq_len), shear)?;
+        let taught =
+            teacher.or(shear.as_ref().filter(|_| options.distill.is_some()).map(|_| model));
+        recovery::check_teacher(&options, taught, model, domains.seq_len)?;
+        let config = trainer_config(&options, domains.seq_len);
+        let mut trainer = match &options.lora {
+            None => Trainer::new(model, config, shear)?,
+            Some(lora) => {
+                recovery::check_lora(lora, model)?;
+                Trainer::low_rank(model, config, shear, lora, options.seed)?
+            }
+        };
+        if let Some(teacher) = taught {
+            trainer.teach(teacher)?;
+        }
+        let teacher = match teacher {
+            Some(model) => Some(Teacher { model: model.clone(), sha256: model.digest()? }),
+            None => None,
+        };
         let parameters = how.parameters(model, target.as_ref());
         let reference = reference_losses(model, &domains, &options, parameters, watch)?;
         let n = domains.domains.len();
@@ -143,6 +157,7 @@ impl Run {
             source: model.clone(),
             digest: OnceLock::new(),
             how,
+            teacher,
             options: options.clone(),
             mixture: mixture.weights.clone(),
         };
@@ -391,7 +406,7 @@ impl Run {
     /// # Errors
     /// candle's, if a device cannot be read.
     pub fn hash(&self) -> Result<String, RunError> {
-        self.state.hash(self.start.digest()?)
+        self.state.hash(self.start.digest()?, self.start.teacher_sha256())
     }
 
     /// Says how the run came to be.
@@ -407,6 +422,10 @@ impl Run {
             domains: domains.origin.clone(),
             data_sha256: domains.hash.clone(),
             how: self.start.how.clone(),
+            teacher: self.start.teacher.as_ref().map(|teacher| TeacherOrigin {
+                model: teacher.model.origin.clone(),
+                sha256: teacher.sha256.clone(),
+            }),
             train: TrainOptions {
                 path: self.state.decisions.path().to_vec(),
                 ..self.start.options.clone()

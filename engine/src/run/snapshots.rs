@@ -5,6 +5,9 @@
 //! of them together pass the bound, the one goes whose neighbours stand closest together (the older
 //! of two alike), never the first or the last: what stays is spread evenly over the run. A state
 //! that is larger than the bound by itself is not kept at all.
+//!
+//! The state of a recovery's best evaluation is kept beside them, within the same bound; it goes
+//! when a better one comes or when nothing else is left to go.
 
 use std::collections::BTreeMap;
 
@@ -31,13 +34,25 @@ impl Default for KeepPolicy {
 pub(super) struct Snapshots {
     pub policy: KeepPolicy,
     states: BTreeMap<u64, State>,
+    /// The step of the best evaluation, while its state is kept.
+    best: Option<u64>,
 }
 
 impl Snapshots {
     /// Keeps `state` if its turn has come.
     pub fn offer(&mut self, state: &State) {
         let every = self.policy.every.unwrap_or(state.options.eval_every);
-        if every > 0 && state.step.is_multiple_of(every) && !state.due {
+        let turn = every > 0 && state.step.is_multiple_of(every);
+        let best = state.best().is_some_and(|best| best.step == state.step);
+        if (turn || best) && !state.due {
+            if let Some(last) = self.best.filter(|last| best && *last != state.step)
+                && (every == 0 || !last.is_multiple_of(every))
+            {
+                self.states.remove(&last);
+            }
+            if best {
+                self.best = Some(state.step);
+            }
             self.keep(state);
         }
     }
@@ -56,6 +71,7 @@ impl Snapshots {
         self.policy = policy;
         if policy.every == Some(0) {
             self.states.clear();
+            self.best = None;
         }
         self.thin();
     }
@@ -63,8 +79,11 @@ impl Snapshots {
     fn thin(&mut self) {
         while self.bytes() > self.policy.bytes {
             let steps: Vec<u64> = self.states.keys().copied().collect();
-            let inner = steps.windows(3).min_by_key(|w| w[2] - w[0]).map(|w| w[1]);
-            match inner.or_else(|| steps.first().copied()) {
+            let free = |step: &u64| Some(*step) != self.best;
+            let inner = steps.windows(3).filter(|w| free(&w[1]));
+            let inner = inner.min_by_key(|w| w[2] - w[0]).map(|w| w[1]);
+            let next = inner.or_else(|| steps.iter().copied().find(free));
+            match next.or_else(|| steps.first().copied()) {
                 Some(step) => drop(self.states.remove(&step)),
                 None => return,
             }
@@ -93,5 +112,6 @@ impl Snapshots {
     /// Forgets what lies after `step`.
     pub fn cut(&mut self, step: u64) {
         self.states.split_off(&(step + 1));
+        self.best = self.best.filter(|best| *best <= step);
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decisions::Decisions;
 use super::journal::{Changes, Edit, Journal, Operation};
-use super::{EpochRecord, EvalRecord, History, Mark, RunError, StepRecord, TrainOptions};
+use super::{Best, EpochRecord, EvalRecord, History, Mark, RunError, StepRecord, TrainOptions};
 use crate::data::{Loader, LoaderState, Mixture, MixtureRule};
 use crate::digest::Digest;
 use crate::gate::Constraint;
@@ -72,13 +72,32 @@ pub(super) fn trainer_config(options: &TrainOptions, tokens: usize) -> TrainerCo
         clip: options.clip,
         adam: options.adam,
         tokens,
+        accumulate: options.accumulate,
+        recompute: options.recompute,
+        distill: options.distill,
     }
 }
 
 impl State {
-    /// Tokens of a step: B x T.
+    /// Rows of a step, over its micro-batches.
+    fn rows_per_step(&self) -> usize {
+        self.options.batch * self.options.accumulate
+    }
+
+    /// Tokens of a step: rows x T.
     pub fn tokens_per_step(&self) -> u64 {
-        (self.options.batch * self.loader.domains().seq_len) as u64
+        (self.rows_per_step() * self.loader.domains().seq_len) as u64
+    }
+
+    /// The evaluation with the lowest mean loss; none for a run with gates.
+    pub fn best(&self) -> Option<Best> {
+        if self.trainer.shear.is_some() {
+            return None;
+        }
+        let mean = |r: &EvalRecord| r.losses.iter().sum::<f64>() / r.losses.len() as f64;
+        let all = self.history.evaluations().iter();
+        all.map(|r| Best { step: r.step, loss: mean(r) })
+            .reduce(|best, next| if next.loss < best.loss { next } else { best })
     }
 
     /// Takes one step.
@@ -87,7 +106,7 @@ impl State {
     /// A loss that is no number; the state is then as before.
     pub fn advance(&mut self) -> Result<(), RunError> {
         let before = self.loader.clone();
-        let batch = self.loader.next_batch(&self.mixture.weights, self.options.batch)?;
+        let batch = self.loader.next_batch(&self.mixture.weights, self.rows_per_step())?;
         let figures = match self.trainer.step(self.step, &batch.ids, None) {
             Ok(StepOutcome::Taken(figures)) => figures,
             Ok(StepOutcome::NotFinite(loss)) => {
@@ -193,6 +212,8 @@ impl State {
         }
         put(&mut o.steps, c.steps);
         put(&mut o.batch, c.batch);
+        put(&mut o.accumulate, c.accumulate);
+        put(&mut o.recompute, c.recompute);
         put(&mut o.lr, c.lr);
         if c.lr_warmup.is_some() {
             o.lr_warmup = c.lr_warmup;
@@ -257,13 +278,18 @@ impl State {
     }
 
     /// Hashes everything that decides how the run goes on, and its history: weights, moments, gates,
-    /// multipliers, random streams, loader, mixture, options.
+    /// multipliers, random streams, loader, mixture, options, and the hashes of the source and of a
+    /// teacher that was given.
     ///
     /// # Errors
     /// candle's, if a device cannot be read.
-    pub fn hash(&self, source: &str) -> Result<String, RunError> {
+    pub fn hash(&self, source: &str, teacher: Option<&str>) -> Result<String, RunError> {
         let mut digest = Digest::of("woolshed run 1");
         digest.text(source);
+        if let Some(teacher) = teacher {
+            digest.text("teacher");
+            digest.text(teacher);
+        }
         let json = serde_json::to_string(&self.saved()).map_err(RunError::Json)?;
         digest.text(&json);
         for (name, tensor) in self.trainer.parameters().named() {

@@ -3,18 +3,24 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `adam.rs` | Adam over numbers on the host (gates, multipliers) |
+//! | `gradient.rs` | loss and gradients of a micro-batch, straight or layer by layer |
+//! | `lora.rs` | low-rank changes of frozen weights |
 //! | `parameters.rs` | weights with their Adam moments, shared until changed |
 //! | `schedule.rs` | the factor on every learning rate |
 //! | `shear.rs` | gates, constraints and their optimisers |
 //! | `step.rs` | the step: forward, backward, clip, update |
 
 mod adam;
+mod gradient;
+mod lora;
 mod parameters;
 mod schedule;
 mod shear;
 mod step;
 
 pub use adam::{AdamConfig, HostAdam};
+pub use gradient::Distill;
+pub use lora::{Lora, Projection, UnknownProjection};
 pub use parameters::Parameters;
 pub use schedule::Schedule;
 pub use shear::{LastStep, Shear, ShearRates};

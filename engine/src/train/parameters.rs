@@ -2,12 +2,16 @@
 //!
 //! A clone costs nothing: it holds the same tensors. The first update of either holder copies them,
 //! so that no holder ever sees the step of another. That is what makes snapshots and forks cheap.
+//!
+//! What is in training is every weight, or the low-rank changes of some (see `lora.rs`); moments
+//! exist for what is in training, and only that is saved.
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor};
 
-use super::AdamConfig;
+use super::lora::{Adapters, variable};
+use super::{AdamConfig, Lora};
 use crate::model::Weights;
 use crate::ops::{self, AdamStep};
 
@@ -21,14 +25,26 @@ pub struct Parameters {
 
 #[derive(Debug)]
 struct Tensors {
+    /// What the forward pass computes with.
     weights: Arc<Weights>,
-    /// First and second moment of each weight, in the order of [`Weights::named`].
+    /// The low-rank changes in it; none when the weights themselves are in training.
+    adapters: Option<Adapters>,
+    /// First and second moment of each tensor in training, in their order.
     moments: Vec<(Tensor, Tensor)>,
 }
 
-/// A copy that can be updated in place and takes gradients.
-fn variable(t: &Tensor) -> Result<Tensor> {
-    Ok(Var::from_tensor(&t.detach())?.into_inner())
+impl Tensors {
+    fn trained(&self) -> Vec<(String, &Tensor)> {
+        self.adapters.as_ref().map_or_else(|| self.weights.named(), Adapters::named)
+    }
+
+    /// With moments at 0.
+    fn start(weights: Weights, adapters: Option<Adapters>) -> Result<Self> {
+        let mut start = Self { weights: Arc::new(weights), adapters, moments: Vec::new() };
+        let zeros = |(_, t): (String, &Tensor)| Ok((t.zeros_like()?, t.zeros_like()?));
+        start.moments = start.trained().into_iter().map(zeros).collect::<Result<_>>()?;
+        Ok(start)
+    }
 }
 
 impl Parameters {
@@ -37,39 +53,64 @@ impl Parameters {
     /// # Errors
     /// candle's, if the device has no room.
     pub fn new(weights: &Weights, config: AdamConfig) -> Result<Self> {
-        let weights = weights.map(variable)?;
-        let named = weights.named();
-        let moments = named.iter().map(|(_, t)| Ok((t.zeros_like()?, t.zeros_like()?)));
-        let moments = moments.collect::<Result<_>>()?;
-        drop(named);
-        let tensors = Arc::new(Tensors { weights: Arc::new(weights), moments });
+        let tensors = Arc::new(Tensors::start(weights.map(variable)?, None)?);
+        Ok(Self { config, tensors, updates: 0 })
+    }
+
+    /// Shares `weights` and starts with low-rank changes of 0; `seed` draws their first factors.
+    ///
+    /// # Errors
+    /// candle's, if the device has no room.
+    pub fn low_rank(weights: &Weights, config: AdamConfig, lora: &Lora, seed: u64) -> Result<Self> {
+        let adapters = Adapters::new(weights, lora, seed)?;
+        let tensors = Arc::new(Tensors::start(adapters.changed()?, Some(adapters))?);
         Ok(Self { config, tensors, updates: 0 })
     }
 
     /// Puts back what [`Parameters::named`] and [`Parameters::updates`] gave: `get` is asked for each
-    /// name of it, `weights` says which there are.
+    /// name of it; `weights`, those of the start, and `lora` say which there are.
     ///
     /// # Errors
     /// Those of `get`; candle's.
     pub fn restore<E: From<candle_core::Error>>(
         weights: &Weights,
         config: AdamConfig,
+        lora: Option<&Lora>,
         updates: u64,
         mut get: impl FnMut(&str, &Tensor) -> std::result::Result<Tensor, E>,
     ) -> std::result::Result<Self, E> {
-        let names: Vec<String> = weights.named().into_iter().map(|(name, _)| name).collect();
-        let mut of = names.iter();
-        let restored = weights.map(|like| {
-            let name = of.next().map(String::as_str).unwrap_or_default();
-            Ok::<_, E>(variable(&get(&format!("{WEIGHT}{name}"), like)?)?)
-        })?;
-        let mut moments = Vec::with_capacity(names.len());
-        for (name, like) in restored.named() {
+        let mut tensors = match lora {
+            None => {
+                let names: Vec<String> =
+                    weights.named().into_iter().map(|(name, _)| name).collect();
+                let mut of = names.iter();
+                let weights = weights.map(|like| {
+                    let name = of.next().map(String::as_str).unwrap_or_default();
+                    Ok::<_, E>(variable(&get(&format!("{WEIGHT}{name}"), like)?)?)
+                })?;
+                Tensors { weights: Arc::new(weights), adapters: None, moments: Vec::new() }
+            }
+            Some(lora) => {
+                // Every tensor is replaced, so the seed has no effect.
+                let adapters = Adapters::new(weights, lora, 0)?.map(|name, like| {
+                    Ok::<_, E>(variable(&get(&format!("{WEIGHT}{name}"), like)?)?)
+                })?;
+                let weights = Arc::new(adapters.changed()?);
+                Tensors { weights, adapters: Some(adapters), moments: Vec::new() }
+            }
+        };
+        let mut moments = Vec::new();
+        for (name, like) in tensors.trained() {
             let first = get(&format!("{FIRST}{name}"), like)?;
             moments.push((first, get(&format!("{SECOND}{name}"), like)?));
         }
-        let tensors = Arc::new(Tensors { weights: Arc::new(restored), moments });
-        Ok(Self { config, tensors, updates })
+        tensors.moments = moments;
+        Ok(Self { config, tensors: Arc::new(tensors), updates })
+    }
+
+    /// The tensors in training, in a fixed order; gradients come in it.
+    pub fn trained(&self) -> Vec<(String, &Tensor)> {
+        self.tensors.trained()
     }
 
     /// The weights; they change in place with every update that does not copy first.
@@ -82,11 +123,12 @@ impl Parameters {
         self.updates
     }
 
-    /// Every tensor under a name: `weight/NAME`, `first/NAME`, `second/NAME`, in a fixed order.
+    /// Every tensor in training under a name: `weight/NAME`, `first/NAME`, `second/NAME`, in a fixed
+    /// order.
     pub fn named(&self) -> Vec<(String, &Tensor)> {
-        let weights = self.tensors.weights.named();
-        let mut all = Vec::with_capacity(3 * weights.len());
-        for ((name, weight), (first, second)) in weights.into_iter().zip(&self.tensors.moments) {
+        let trained = self.tensors.trained();
+        let mut all = Vec::with_capacity(3 * trained.len());
+        for ((name, weight), (first, second)) in trained.into_iter().zip(&self.tensors.moments) {
             all.push((format!("{WEIGHT}{name}"), weight));
             all.push((format!("{FIRST}{name}"), first));
             all.push((format!("{SECOND}{name}"), second));
@@ -94,10 +136,11 @@ impl Parameters {
         all
     }
 
-    /// Bytes of the tensors.
+    /// Bytes of the tensors that a copy has for itself.
     pub fn bytes(&self) -> u64 {
         let size = |t: &Tensor| (t.elem_count() * t.dtype().size_in_bytes()) as u64;
-        self.named().into_iter().map(|(_, t)| size(t)).sum()
+        let named: u64 = self.named().into_iter().map(|(_, t)| size(t)).sum();
+        named + self.tensors.adapters.as_ref().map_or(0, Adapters::copies)
     }
 
     /// Whether two hold the same tensors.
@@ -105,25 +148,36 @@ impl Parameters {
         Arc::ptr_eq(&self.tensors, &other.tensors)
     }
 
-    /// Updates every weight by AdamW; `grads` follow the order of [`Weights::named`], `scale`
-    /// multiplies them (clipping). Shared tensors are copied first.
+    /// Updates every tensor in training by AdamW; `grads` follow the order of
+    /// [`Parameters::trained`], `scale` multiplies them (clipping). Shared tensors are copied first.
     ///
     /// # Errors
     /// candle's.
     pub fn update(&mut self, grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
         if Arc::strong_count(&self.tensors) > 1 {
-            let moments = self.tensors.moments.iter();
-            let moments =
-                moments.map(|(m, v)| Ok((m.copy()?, v.copy()?))).collect::<Result<_>>()?;
-            let weights = Arc::new(self.tensors.weights.map(variable)?);
-            self.tensors = Arc::new(Tensors { weights, moments });
+            let Tensors { weights, adapters, moments } = &*self.tensors;
+            let moments = moments.iter().map(|(m, v)| Ok((m.copy()?, v.copy()?)));
+            let moments = moments.collect::<Result<_>>()?;
+            let (weights, adapters) = match adapters {
+                None => (Arc::new(weights.map(variable)?), None),
+                Some(adapters) => (weights.clone(), Some(adapters.map(|_, t| variable(t))?)),
+            };
+            self.tensors = Arc::new(Tensors { weights, adapters, moments });
         }
         self.updates += 1;
         let AdamConfig { betas, eps, weight_decay } = self.config;
         let step = AdamStep { lr, betas, eps, weight_decay, t: self.updates, grad_scale: scale };
-        let weights = self.tensors.weights.named();
-        for (((_, w), g), (m, v)) in weights.into_iter().zip(grads).zip(&self.tensors.moments) {
+        let trained = self.tensors.trained();
+        for (((_, w), g), (m, v)) in trained.into_iter().zip(grads).zip(&self.tensors.moments) {
             ops::adam(w, m, v, g, &step)?;
+        }
+        if let Some(adapters) = &self.tensors.adapters {
+            // The tensors are handles; what is new is the sums.
+            self.tensors = Arc::new(Tensors {
+                weights: Arc::new(adapters.changed()?),
+                adapters: Some(adapters.clone()),
+                moments: self.tensors.moments.clone(),
+            });
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AdamConfig, HostAdam};
-use crate::gate::{Evaluation, GateError, GateTensors, GateValues, Gates, Lagrangian, Multipliers};
+use crate::gate::{Evaluation, GateError, GateValues, Gates, Lagrangian, Multipliers};
 use crate::shape::ModelShape;
 
 /// Learning rates of the gates and the multipliers.
@@ -37,7 +37,7 @@ pub struct Shear {
 /// What the gates did in the last step, table by table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LastStep {
-    /// The sampled values.
+    /// The sampled values; those of the first micro-batch.
     pub sample: Vec<Vec<f64>>,
     /// Derivatives of loss plus constraints by log-alpha, before clipping.
     pub grads: Vec<Vec<f64>>,
@@ -75,23 +75,24 @@ impl Shear {
         Self { gates, lagrangian, seed, rates, adam, gate_adam, multiplier_adam, last: None }
     }
 
-    /// Adds up the gradients of a log-alpha: through the sampled value and from the constraints.
+    /// Adds up the gradients of a log-alpha: through the sampled values of every part of the step,
+    /// and from the constraints. The sample that is remembered is that of the first part.
     pub(super) fn grads(
-        sample: &GateValues,
-        by_value: &[Vec<f64>],
+        parts: &[(GateValues, Vec<Vec<f64>>)],
         constraint: &Evaluation,
     ) -> ShearGrads {
-        let log_alpha = sample
-            .slopes
-            .iter()
-            .zip(by_value)
-            .zip(&constraint.log_alpha)
-            .map(|((slope, by_z), by_a)| {
-                slope.iter().zip(by_z).zip(by_a).map(|((s, z), a)| s * z + a).collect()
-            })
-            .collect();
-        let multipliers = constraint.multipliers.clone();
-        ShearGrads { sample: sample.values.clone(), log_alpha, multipliers }
+        let through = |table: usize, i: usize| -> f64 {
+            let of = |(sample, by_value): &(GateValues, Vec<Vec<f64>>)| {
+                sample.slopes[table][i] * by_value[table][i]
+            };
+            parts.iter().map(of).reduce(|sum, part| sum + part).unwrap_or(0.0)
+        };
+        let table = |(table, by_a): (usize, &Vec<f64>)| {
+            by_a.iter().enumerate().map(|(i, a)| through(table, i) + a).collect()
+        };
+        let log_alpha = constraint.log_alpha.iter().enumerate().map(table).collect();
+        let sample = parts.first().map_or_else(Vec::new, |(sample, _)| sample.values.clone());
+        ShearGrads { sample, log_alpha, multipliers: constraint.multipliers.clone() }
     }
 
     /// Takes one Adam step: log-alphas down, multipliers up.
@@ -137,19 +138,4 @@ impl Shear {
         }
         Ok(fresh)
     }
-}
-
-/// Reads the gradients of gate values from a backward pass, table by table, in f64.
-pub(super) fn value_grads(
-    tensors: &GateTensors,
-    grads: &candle_core::backprop::GradStore,
-) -> candle_core::Result<Vec<Vec<f64>>> {
-    tensors
-        .vars
-        .iter()
-        .map(|(_, var)| match grads.get(var) {
-            Some(g) => g.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1(),
-            None => Ok(vec![0.0; var.elem_count()]),
-        })
-        .collect()
 }

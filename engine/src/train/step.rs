@@ -7,16 +7,21 @@
 //! ```
 //!
 //! A step without gates is a step of continued pre-training: the same without the gate parts.
+//!
+//! A step can be divided into micro-batches. Each samples gates of its own; loss and gradients are
+//! the means over the tokens of all, and clipping, constraints and updates come once a step. Memory
+//! is that of one micro-batch and of one set of gradients.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::shear::{ShearGrads, value_grads};
-use super::{AdamConfig, Parameters, Schedule, Shear, clip_factor};
-use crate::gate::Multipliers;
-use crate::model::forward::{Forward, next_tokens};
+use super::gradient::{Part, Teacher, recomputed, straight};
+use super::shear::ShearGrads;
+use super::{AdamConfig, Distill, Lora, Parameters, Schedule, Shear, clip_factor};
+use crate::gate::{GateValues, Multipliers};
+use crate::model::forward::Forward;
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
 
@@ -33,6 +38,12 @@ pub struct TrainerConfig {
     pub adam: AdamConfig,
     /// Tokens of a sequence, T.
     pub tokens: usize,
+    /// Micro-batches of a step.
+    pub accumulate: usize,
+    /// Keep only what goes into each layer, and run each again in the backward pass.
+    pub recompute: bool,
+    /// How much is learned from the teacher; without one it has no effect.
+    pub distill: Option<Distill>,
 }
 
 /// Weights in training, with gates or without; a clone is cheap and independent.
@@ -42,6 +53,7 @@ pub struct Trainer {
     config: TrainerConfig,
     parameters: Parameters,
     rope: Rope,
+    teacher: Option<Arc<Teacher>>,
     /// Gates in training; none in recovery.
     pub shear: Option<Shear>,
 }
@@ -60,6 +72,9 @@ pub enum StepOutcome {
 pub struct StepFigures {
     /// Cross-entropy of the batch, nats/token.
     pub loss: f64,
+    /// Divergence from the teacher, t² KL, nats/token; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<f64>,
     /// Value of the constraints; 0 without gates.
     pub lagrangian: f64,
     /// Expected sparsity of each gate kind.
@@ -82,7 +97,7 @@ pub struct StepFigures {
 /// Gradient norms of the groups of a step, before clipping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GradNorms {
-    /// Of the weights.
+    /// Of the weights, or of their low-rank changes.
     pub weights: f64,
     /// Of the log-alphas.
     pub gates: f64,
@@ -100,14 +115,35 @@ impl Trainer {
         config: TrainerConfig,
         shear: Option<Shear>,
     ) -> Result<Self, ModelError> {
-        if config.tokens > model.config.max_positions {
-            return Err(ModelError::TooLong {
-                tokens: config.tokens,
-                max: model.config.max_positions,
-            });
-        }
+        check_length(model, config.tokens)?;
         let parameters = Parameters::new(&model.weights, config.adam)?;
         Ok(Self::resume(model, config, parameters, shear))
+    }
+
+    /// Starts training low-rank changes of `model`, whose weights stay as they are.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn low_rank(
+        model: &Model,
+        config: TrainerConfig,
+        shear: Option<Shear>,
+        lora: &Lora,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        check_length(model, config.tokens)?;
+        let parameters = Parameters::low_rank(&model.weights, config.adam, lora, seed)?;
+        Ok(Self::resume(model, config, parameters, shear))
+    }
+
+    /// Gives the trainer a teacher of the same vocabulary.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], of the teacher.
+    pub fn teach(&mut self, teacher: &Model) -> Result<(), ModelError> {
+        check_length(teacher, self.config.tokens)?;
+        self.teacher = Some(Arc::new(Teacher::new(teacher, self.config.tokens)?));
+        Ok(())
     }
 
     /// Goes on with the parameters and gates of an earlier trainer; `model` says everything of it
@@ -120,7 +156,7 @@ impl Trainer {
     ) -> Self {
         let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), config.tokens));
         let model = Model { weights: parameters.weights().clone(), ..model.clone() };
-        Self { model, config, parameters, rope, shear }
+        Self { model, config, parameters, rope, teacher: None, shear }
     }
 
     /// Sets rates, schedule and clipping anew.
@@ -143,7 +179,7 @@ impl Trainer {
         &self.model
     }
 
-    /// Copies the weights as they are now.
+    /// Copies the weights as they are now, low-rank changes included.
     ///
     /// # Errors
     /// candle's, if the device has no room.
@@ -151,8 +187,9 @@ impl Trainer {
         self.model.weights.map(|t| Ok(t.detach().copy()?))
     }
 
-    /// Takes step `k` (0-based) on `ids`, rows of T tokens. `noise` replaces the gate noise that the
-    /// seed gives. A loss or gradient that is no number changes nothing.
+    /// Takes step `k` (0-based) on `ids`, rows of T tokens for all its micro-batches, which are as
+    /// even as they can be. `noise` replaces the gate noise that the seed gives. A loss or gradient
+    /// that is no number changes nothing.
     ///
     /// # Errors
     /// An id beyond the vocabulary; candle's.
@@ -162,48 +199,16 @@ impl Trainer {
         ids: &[u32],
         noise: Option<&[Vec<f64>]>,
     ) -> Result<StepOutcome, ModelError> {
-        let tokens = self.config.tokens;
         let factor = self.config.schedule.factor(k);
-        let mut sampled = None;
-        if let Some(shear) = &mut self.shear {
+        let constraint = self.shear.as_mut().map(|shear| {
             shear.gates.clamp();
-            let sample = match noise {
-                Some(noise) => shear.gates.sample(noise),
-                None => shear.gates.sample(&shear.gates.noise(shear.seed, k)),
-            };
-            let weights = &self.model.weights;
-            let tensors = sample.tensors(
-                &shear.gates.source,
-                weights.embed.dtype(),
-                weights.embed.device(),
-            )?;
-            let constraint = shear.lagrangian.evaluate(&shear.gates, k);
-            sampled = Some((sample, tensors, constraint));
-        }
-        let mut forward =
-            Forward::with_rope(&self.model.weights, &self.model.config, self.rope.clone());
-        if let Some((_, tensors, _)) = &sampled {
-            forward = forward.gated(tensors);
-        }
-        let logits = forward.logits(ids, tokens)?;
-        let loss_tensor = ops::cross_entropy(&logits, &next_tokens(ids, tokens))?;
-        let loss = loss_tensor.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if !loss.is_finite() {
-            return Ok(StepOutcome::NotFinite(loss));
-        }
-        let mut store = loss_tensor.backward()?;
-        let gate_grads: Option<ShearGrads> = match &sampled {
-            Some((sample, tensors, constraint)) => {
-                Some(Shear::grads(sample, &value_grads(tensors, &store)?, constraint))
-            }
-            None => None,
+            shear.lagrangian.evaluate(&shear.gates, k)
+        });
+        let Sum { loss, distillation, grads, gates } = match self.gradients(k, ids, noise)? {
+            Ok(sum) => sum,
+            Err(broken) => return Ok(StepOutcome::NotFinite(broken)),
         };
-        let named = self.model.weights.named();
-        let weights: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
-        let grads: Vec<Tensor> = weights
-            .iter()
-            .map(|w| store.remove(w).map_or_else(|| w.zeros_like(), Ok))
-            .collect::<Result<_, _>>()?;
+        let gate_grads = constraint.as_ref().map(|constraint| Shear::grads(&gates, constraint));
         let (gate_squares, multiplier_squares) =
             gate_grads.as_ref().map_or((0.0, 0.0), ShearGrads::sums_of_squares);
         let mut weight_squares = 0.0;
@@ -215,7 +220,6 @@ impl Trainer {
             return Ok(StepOutcome::NotFinite(grad_norm));
         }
         let scale = clip_factor(grad_norm, self.config.clip);
-        drop(named);
         self.parameters.update(&grads, self.config.lr * factor, scale)?;
         self.model.weights = self.parameters.weights().clone();
         let mut multipliers = Vec::new();
@@ -228,30 +232,91 @@ impl Trainer {
             gates: gate_squares.sqrt(),
             multipliers: multiplier_squares.sqrt(),
         };
-        let constraint = sampled.map(|(_, _, constraint)| constraint);
-        Ok(StepOutcome::Taken(match constraint {
-            Some(c) => StepFigures {
-                loss,
-                lagrangian: c.value,
-                expected: c.expected,
-                target: c.target,
-                overall: c.overall,
-                multipliers,
-                grad_norm,
-                grad_norms,
-                factor,
-            },
-            None => StepFigures {
-                loss,
-                lagrangian: 0.0,
-                expected: Vec::new(),
-                target: None,
-                overall: 0.0,
-                multipliers,
-                grad_norm,
-                grad_norms,
-                factor,
-            },
+        let (lagrangian, expected, target, overall) = match constraint {
+            Some(c) => (c.value, c.expected, c.target, c.overall),
+            None => (0.0, Vec::new(), None, 0.0),
+        };
+        Ok(StepOutcome::Taken(StepFigures {
+            loss,
+            distillation,
+            lagrangian,
+            expected,
+            target,
+            overall,
+            multipliers,
+            grad_norm,
+            grad_norms,
+            factor,
         }))
     }
+
+    /// Loss and gradients of step `k`, summed over its micro-batches in their order; or the first
+    /// loss that is no number.
+    fn gradients(
+        &self,
+        k: u64,
+        ids: &[u32],
+        noise: Option<&[Vec<f64>]>,
+    ) -> Result<Result<Sum, f64>, ModelError> {
+        let tokens = self.config.tokens;
+        let named = self.parameters.trained();
+        let trained: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
+        let teacher = self.teacher.as_deref().zip(self.config.distill);
+        let mut sum = Sum { loss: 0.0, distillation: None, grads: Vec::new(), gates: Vec::new() };
+        let mut grads: Vec<Option<Tensor>> = vec![None; trained.len()];
+        let rows = (ids.len() / tokens).div_ceil(self.config.accumulate.max(1)).max(1);
+        for (j, part) in ids.chunks(rows * tokens).enumerate() {
+            let sample = self.shear.as_ref().map(|shear| match noise {
+                Some(noise) => shear.gates.sample(noise),
+                None => shear.gates.sample(&shear.gates.part_noise(shear.seed, k, j)),
+            });
+            let weights = &self.model.weights;
+            let (dtype, device) = (weights.embed.dtype(), weights.embed.device());
+            let tensors = match (&self.shear, &sample) {
+                (Some(s), Some(sample)) => Some(sample.tensors(&s.gates.source, dtype, device)?),
+                _ => None,
+            };
+            let mut forward = Forward::with_rope(weights, &self.model.config, self.rope.clone());
+            if let Some(tensors) = &tensors {
+                forward = forward.gated(tensors);
+            }
+            let share = part.len() as f64 / ids.len() as f64;
+            let part = Part { ids: part, tokens, share, teacher };
+            let way = if self.config.recompute { recomputed } else { straight };
+            let of = match way(&forward, &part, tensors.as_ref(), &trained)? {
+                Ok(gradients) => gradients,
+                Err(broken) => return Ok(Err(broken)),
+            };
+            sum.loss += of.loss * share;
+            if let Some(d) = of.distillation {
+                sum.distillation = Some(sum.distillation.unwrap_or(0.0) + d * share);
+            }
+            for (total, g) in grads.iter_mut().zip(of.trained) {
+                *total = match (total.take(), g) {
+                    (Some(total), Some(g)) => Some((total + g)?),
+                    (total, g) => total.or(g),
+                };
+            }
+            sum.gates.extend(sample.map(|sample| (sample, of.values)));
+        }
+        let whole = |(g, w): (Option<Tensor>, &&Tensor)| g.map_or_else(|| w.zeros_like(), Ok);
+        sum.grads = grads.into_iter().zip(&trained).map(whole).collect::<Result<_, _>>()?;
+        Ok(Ok(sum))
+    }
+}
+
+/// Loss and gradients of a step.
+struct Sum {
+    loss: f64,
+    distillation: Option<f64>,
+    /// By the tensors in training.
+    grads: Vec<Tensor>,
+    /// The gate values of each micro-batch with the gradients by them; empty without gates.
+    gates: Vec<(GateValues, Vec<Vec<f64>>)>,
+}
+
+/// Refuses rows longer than the positions of a model.
+fn check_length(model: &Model, tokens: usize) -> Result<(), ModelError> {
+    let max = model.config.max_positions;
+    if tokens > max { Err(ModelError::TooLong { tokens, max }) } else { Ok(()) }
 }

@@ -18,6 +18,7 @@ pub(super) const FORMAT: &str = "woolshed-run";
 
 pub(super) const INDEX: &str = "run.json";
 pub(super) const SOURCE: &str = "source";
+pub(super) const TEACHER: &str = "teacher";
 pub(super) const STATE: &str = "state.json";
 pub(super) const TENSORS: &str = "tensors.safetensors";
 pub(super) const SUMS: &str = "sums.json";

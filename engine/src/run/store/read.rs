@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Tensor};
 
 use super::super::decisions::Decisions;
-use super::super::run::Start;
+use super::super::recovery::Teacher;
+use super::super::start::Start;
 use super::super::state::{State, trainer_config};
 use super::super::{History, Run, RunError};
 use super::layout::{
-    Entry, INDEX, Index, SOURCE, STATE, StateFile, TENSORS, check_sums, file, read_index,
+    Entry, INDEX, Index, SOURCE, STATE, StateFile, TEACHER, TENSORS, check_sums, file, read_index,
 };
 use crate::data::{CustomRule, Domains, Loader, Special};
 use crate::model::{LlamaConfig, Model, ModelOrigin, Tokenizer, Weights};
@@ -84,13 +85,32 @@ impl Run {
         }
         let decisions =
             Decisions::resume(path_taken, saved.decided, needs_rule, options.rule.clone());
-        let source = read_source(&home, &options.device)?;
+        let source = read_model(&home, &options.device)?;
         let digest = source.digest()?;
         if digest != origin.model_sha256 {
             return Err(damaged(
                 "the model in `source` is not the one the run started from".into(),
             ));
         }
+        let teacher = match &origin.teacher {
+            None => None,
+            Some(of) => {
+                let model = if of.sha256 == digest {
+                    let name = source.name.clone();
+                    Model { name, origin: of.model.clone(), ..source.clone() }
+                } else {
+                    let home = dir.join(TEACHER);
+                    let hint = "every snapshot of this folder needs it; copy the teacher again";
+                    check_sums(&home, None, hint)?;
+                    read_model(&home, &options.device)?
+                };
+                if model.digest()? != of.sha256 {
+                    let what = "the model in `teacher` is not the one the run learned from";
+                    return Err(damaged(what.into()));
+                }
+                Some(Teacher { model, sha256: of.sha256.clone() })
+            }
+        };
         stage(2, "make the domains")?;
         let domains = match &options.domains {
             Some(domains) => domains.clone(),
@@ -108,29 +128,36 @@ impl Run {
         stage(3, "load weights and moments")?;
         let tensors = read_tensors(&folder.join(TENSORS), &options.device)?;
         let config = trainer_config(&saved.options, domains.seq_len);
-        let parameters =
-            Parameters::restore(&source.weights, config.adam, saved.updates, |name, like| {
-                match tensors.get(name) {
-                    Some(t) if t.dims() == like.dims() && t.dtype() == like.dtype() => {
-                        Ok(t.clone())
-                    }
-                    _ => Err(damaged(format!("tensor `{name}` is absent or of another shape"))),
-                }
-            })?;
+        let lora = saved.options.lora.as_ref();
+        let parameters = Parameters::restore(
+            &source.weights,
+            config.adam,
+            lora,
+            saved.updates,
+            |name, like| match tensors.get(name) {
+                Some(t) if t.dims() == like.dims() && t.dtype() == like.dtype() => Ok(t.clone()),
+                _ => Err(damaged(format!("tensor `{name}` is absent or of another shape"))),
+            },
+        )?;
         let start = Start {
             source: source.clone(),
             digest: OnceLock::from(digest),
             how: origin.how,
+            teacher,
             options: origin.train,
             mixture: first_mixture,
         };
+        let mut trainer = Trainer::resume(&source, config, parameters, saved.shear);
+        if let Some(teacher) = start.teacher() {
+            trainer.teach(teacher)?;
+        }
         let state = State {
             step: saved.step,
             tokens: saved.tokens,
             due: saved.due,
             options: saved.options,
             target: saved.target,
-            trainer: Trainer::resume(&source, config, parameters, saved.shear),
+            trainer,
             loader,
             mixture: saved.mixture,
             decisions,
@@ -173,7 +200,7 @@ struct About {
     origin: ModelOrigin,
 }
 
-fn read_source(folder: &Path, device: &Device) -> Result<Model, RunError> {
+fn read_model(folder: &Path, device: &Device) -> Result<Model, RunError> {
     let config = LlamaConfig::from_file(&folder.join("config.json"))?;
     let path = folder.join("about.json");
     let bytes = fs::read(&path).map_err(file("read", &path))?;

@@ -8,11 +8,12 @@ use candle_core::{Device, Tensor};
 
 use super::super::{Run, RunError};
 use super::layout::{
-    Entry, FORMAT, INDEX, Index, PART, SOURCE, STATE, SUMS, StateFile, Sum, Sums, TENSORS, VERSION,
-    file, read_index,
+    Entry, FORMAT, INDEX, Index, PART, SOURCE, STATE, SUMS, StateFile, Sum, Sums, TEACHER, TENSORS,
+    VERSION, file, read_index,
 };
 use crate::digest::Digest;
 use crate::files::write_whole;
+use crate::model::Model;
 
 /// Saving every few steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,15 @@ impl Run {
         fs::create_dir_all(dir).map_err(file("make the folder", dir))?;
         sweep(dir, earlier.as_ref())?;
         if !dir.join(SOURCE).join(SUMS).is_file() {
-            write_folder(dir, SOURCE, |folder| self.write_source(folder))?;
+            let sha256 = self.start.digest()?;
+            write_folder(dir, SOURCE, |folder| write_model(folder, self.source(), sha256))?;
+        }
+        if let Some(teacher) = self.start.stored_teacher()?
+            && !dir.join(TEACHER).join(SUMS).is_file()
+        {
+            write_folder(dir, TEACHER, |folder| {
+                write_model(folder, &teacher.model, &teacher.sha256)
+            })?;
         }
         let hash = self.hash()?;
         let step = self.status().step;
@@ -104,34 +113,20 @@ impl Run {
         // The path grows with the run.
         theirs.origin.train.path.clear();
         ours.train.path.clear();
-        let same = (&theirs.origin.data_sha256, &theirs.origin.how, &theirs.origin.train)
-            == (&ours.data_sha256, &ours.how, &ours.train);
+        let theirs_is = &theirs.origin;
+        let same = (&theirs_is.data_sha256, &theirs_is.how, &theirs_is.train)
+            == (&ours.data_sha256, &ours.how, &ours.train)
+            && theirs_is.teacher == ours.teacher;
         if !same {
-            return Err(refuse("it was started with other data or options".into()));
+            return Err(refuse(
+                "it was started with other data, options or another teacher".into(),
+            ));
         }
         if ours.journal.since(theirs.journal()).is_none() {
             let why = format!("it is another branch, at step {}", last.step);
             return Err(refuse(why));
         }
         Ok(())
-    }
-
-    fn write_source(&self, folder: &Path) -> Result<(), RunError> {
-        let source = self.source();
-        let config = folder.join("config.json");
-        write_json(&config, &source.config.to_json())?;
-        let about = serde_json::json!({
-            "name": source.name,
-            "provenance": source.provenance,
-            "origin": source.origin,
-            "sha256": self.start.digest()?,
-        });
-        write_json(&folder.join("about.json"), &about)?;
-        if let Some(tokenizer) = &source.tokenizer {
-            let path = folder.join("tokenizer.json");
-            fs::write(&path, tokenizer.bytes()).map_err(file("write", &path))?;
-        }
-        write_tensors(&folder.join(TENSORS), source.weights.named())
     }
 
     fn write_state(&self, folder: &Path) -> Result<(), RunError> {
@@ -144,6 +139,22 @@ impl Run {
         write_json(&folder.join(STATE), &state)?;
         write_tensors(&folder.join(TENSORS), self.trainer().parameters().named())
     }
+}
+
+fn write_model(folder: &Path, model: &Model, sha256: &str) -> Result<(), RunError> {
+    write_json(&folder.join("config.json"), &model.config.to_json())?;
+    let about = serde_json::json!({
+        "name": model.name,
+        "provenance": model.provenance,
+        "origin": model.origin,
+        "sha256": sha256,
+    });
+    write_json(&folder.join("about.json"), &about)?;
+    if let Some(tokenizer) = &model.tokenizer {
+        let path = folder.join("tokenizer.json");
+        fs::write(&path, tokenizer.bytes()).map_err(file("write", &path))?;
+    }
+    write_tensors(&folder.join(TENSORS), model.weights.named())
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), RunError> {

@@ -1,0 +1,266 @@
+//! Loss and gradients of one micro-batch, in one of two ways that agree to the bit.
+//!
+//! **Straight**: one graph over the whole network; every activation stays until the backward pass
+//! has used it.
+//!
+//! **Recomputed**: only what goes into each layer stays; each layer runs a second time, alone, when
+//! the backward pass comes to it. The operations and their inputs are the same. What several layers
+//! share - the hidden gate, tied embeddings - collects its gradient from the last layer to the first
+//! in both ways: the part that came so far is handed to the next layer as its first summand.
+
+use std::sync::Arc;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{GateKind, GateTensors};
+use crate::model::forward::{Forward, next_tokens};
+use crate::model::{Model, ModelError, Weights};
+use crate::ops::{self, Rope, RopeTable};
+
+/// Learning from a teacher's distributions beside the text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Distill {
+    /// Share of the divergence from the teacher in the loss, w; the cross-entropy has 1 - w.
+    pub weight: f64,
+    /// Temperature of both distributions.
+    pub temperature: f64,
+}
+
+impl Default for Distill {
+    fn default() -> Self {
+        Self { weight: 0.5, temperature: 1.0 }
+    }
+}
+
+/// A model whose distributions are learned; it learns nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Teacher {
+    model: Model,
+    rope: Rope,
+}
+
+impl Teacher {
+    /// Prepares passes over rows of `tokens` ids.
+    pub fn new(model: &Model, tokens: usize) -> candle_core::Result<Self> {
+        let weights: Weights = model.weights.map(|t| Ok::<_, candle_core::Error>(t.detach()))?;
+        let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), tokens));
+        Ok(Self { model: Model { weights: Arc::new(weights), ..model.clone() }, rope })
+    }
+
+    fn logits(&self, ids: &[u32], tokens: usize) -> Result<Tensor, ModelError> {
+        let Model { weights, config, .. } = &self.model;
+        Forward::with_rope(weights, config, self.rope.clone()).logits(ids, tokens)
+    }
+}
+
+/// A micro-batch and what is asked of it.
+pub(super) struct Part<'a> {
+    pub ids: &'a [u32],
+    pub tokens: usize,
+    /// Its share of the step's rows; 1 for a step that is not divided.
+    pub share: f64,
+    pub teacher: Option<(&'a Teacher, Distill)>,
+}
+
+/// What a micro-batch gives.
+pub(super) struct Gradients {
+    /// Cross-entropy, nats/token.
+    pub loss: f64,
+    /// Divergence from the teacher, nats/token; none without one.
+    pub distillation: Option<f64>,
+    /// By each tensor in training, times the share; none where nothing depends on it.
+    pub trained: Vec<Option<Tensor>>,
+    /// By the gate values, table by table, times the share; empty without gates.
+    pub values: Vec<Vec<f64>>,
+}
+
+/// Gradients, or the loss that is no number.
+pub(super) type Outcome = Result<Gradients, f64>;
+
+/// The loss of a part: what the backward pass starts from, the cross-entropy and the divergence.
+struct Loss {
+    root: Tensor,
+    cross_entropy: f64,
+    distillation: Option<f64>,
+}
+
+impl Part<'_> {
+    fn loss(&self, logits: &Tensor, teacher: Option<Tensor>) -> Result<Loss, ModelError> {
+        let targets = next_tokens(self.ids, self.tokens);
+        let (loss, cross_entropy, distillation) = match (self.teacher, teacher) {
+            (Some((_, Distill { weight, temperature })), Some(teacher)) => {
+                let d = ops::distillation(logits, &teacher, &targets, weight, temperature)?;
+                (d.loss, d.cross_entropy, Some(d.divergence))
+            }
+            _ => {
+                let loss = ops::cross_entropy(logits, &targets)?;
+                let number = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+                (loss, number, None)
+            }
+        };
+        let root = if self.share == 1.0 { loss } else { (loss * self.share)? };
+        Ok(Loss { root, cross_entropy, distillation })
+    }
+
+    /// The teacher's logits.
+    fn taught(&self) -> Result<Option<Tensor>, ModelError> {
+        self.teacher.map(|(teacher, _)| teacher.logits(self.ids, self.tokens)).transpose()
+    }
+}
+
+impl Loss {
+    /// The first part of the loss that is no number.
+    fn broken(&self) -> Option<f64> {
+        std::iter::once(self.cross_entropy).chain(self.distillation).find(|loss| !loss.is_finite())
+    }
+}
+
+/// One graph over the whole network.
+///
+/// # Errors
+/// An id beyond the vocabulary; candle's.
+pub(super) fn straight(
+    forward: &Forward<'_>,
+    part: &Part<'_>,
+    gates: Option<&GateTensors>,
+    trained: &[&Tensor],
+) -> Result<Outcome, ModelError> {
+    let teacher = part.taught()?;
+    let loss = part.loss(&forward.logits(part.ids, part.tokens)?, teacher)?;
+    if let Some(broken) = loss.broken() {
+        return Ok(Err(broken));
+    }
+    let mut sums = Sums::new(trained, gates, None);
+    sums.take(&mut loss.root.backward()?)?;
+    Ok(Ok(sums.gradients(loss.cross_entropy, loss.distillation)?))
+}
+
+/// Layer by layer, each run twice.
+///
+/// # Errors
+/// An id beyond the vocabulary; candle's.
+pub(super) fn recomputed(
+    forward: &Forward<'_>,
+    part: &Part<'_>,
+    gates: Option<&GateTensors>,
+    trained: &[&Tensor],
+) -> Result<Outcome, ModelError> {
+    let teacher = part.taught()?;
+    let leaf = |t: &Tensor| Var::from_tensor(&t.detach());
+    let mut pass = forward.begin(part.tokens)?;
+    let hidden = if pass.gated { Some(leaf(&pass.hidden)?) } else { None };
+    if let Some(var) = &hidden {
+        pass.hidden = var.as_tensor().clone();
+    }
+    let mut sums = Sums::new(trained, gates, hidden);
+    let unseen = &mut |_, _: &Tensor| {};
+    let layers = forward.weights().layers.len();
+    let mut inputs = Vec::with_capacity(layers);
+    let mut top = leaf(&forward.embed(part.ids, &pass)?)?;
+    for l in 0..layers {
+        let out = leaf(&forward.layer(l, top.as_tensor().clone(), &pass, unseen)?)?;
+        inputs.push(std::mem::replace(&mut top, out));
+    }
+    let loss = part.loss(&forward.end(&top, &pass, unseen)?, teacher)?;
+    if let Some(broken) = loss.broken() {
+        return Ok(Err(broken));
+    }
+    let Loss { root, cross_entropy, distillation } = loss;
+    let mut store = root.backward()?;
+    drop(root);
+    let mut flow = store.remove(&top);
+    drop(top);
+    sums.take(&mut store)?;
+    for (l, input) in inputs.into_iter().enumerate().rev() {
+        let Some(grad) = flow.take() else { break };
+        let out = forward.layer(l, input.as_tensor().clone(), &pass, unseen)?;
+        store = sums.before(out, &grad, &[])?.backward()?;
+        flow = store.remove(&input);
+        sums.take(&mut store)?;
+    }
+    if let Some(grad) = flow {
+        let out = forward.embed(part.ids, &pass)?;
+        // A tied head has given the embeddings a part of their gradient.
+        store = sums.before(out, &grad, &[&forward.weights().embed])?.backward()?;
+        sums.take(&mut store)?;
+    }
+    Ok(Ok(sums.gradients(cross_entropy, distillation)?))
+}
+
+/// The gradients that have come so far.
+struct Sums<'a> {
+    tensors: &'a [&'a Tensor],
+    gates: Option<&'a GateTensors>,
+    trained: Vec<Option<Tensor>>,
+    values: Vec<Option<Tensor>>,
+    /// The hidden gate where it is a leaf of its own.
+    hidden: Option<(Var, Option<Tensor>)>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(tensors: &'a [&'a Tensor], gates: Option<&'a GateTensors>, hidden: Option<Var>) -> Self {
+        Self {
+            tensors,
+            gates,
+            trained: vec![None; tensors.len()],
+            values: vec![None; gates.map_or(0, |gates| gates.vars.len())],
+            hidden: hidden.map(|var| (var, None)),
+        }
+    }
+
+    /// What a backward pass through `out` starts from: `grad`, after the parts that the hidden gate
+    /// and `shared` have so far. candle visits the last summand first.
+    fn before(
+        &self,
+        out: Tensor,
+        grad: &Tensor,
+        shared: &[&Tensor],
+    ) -> candle_core::Result<Tensor> {
+        let mut root = ops::given(&out, 0.0, grad)?;
+        if let Some((var, Some(sum))) = &self.hidden {
+            root = (root + ops::given(var, 0.0, sum)?)?;
+        }
+        for leaf in shared {
+            let at = self.tensors.iter().position(|t| t.id() == leaf.id());
+            if let Some(sum) = at.and_then(|at| self.trained[at].as_ref()) {
+                root = (root + ops::given(leaf, 0.0, sum)?)?;
+            }
+        }
+        Ok(root)
+    }
+
+    /// Takes what a backward pass gave. The sum of the hidden gate and of a tensor in training holds
+    /// the part before; gates of layers have one part from each layer, in rows of their own.
+    fn take(&mut self, store: &mut GradStore) -> candle_core::Result<()> {
+        for (sum, tensor) in self.trained.iter_mut().zip(self.tensors) {
+            *sum = store.remove(tensor).or(sum.take());
+        }
+        if let Some((var, sum)) = &mut self.hidden {
+            *sum = store.remove(var).or(sum.take());
+        }
+        let vars = self.gates.into_iter().flat_map(|gates| &gates.vars);
+        for (sum, (_, var)) in self.values.iter_mut().zip(vars) {
+            *sum = match (store.remove(var), sum.take()) {
+                (Some(part), Some(sum)) => Some((sum + part)?),
+                (part, sum) => part.or(sum),
+            };
+        }
+        Ok(())
+    }
+
+    fn gradients(self, loss: f64, distillation: Option<f64>) -> candle_core::Result<Gradients> {
+        let hidden = self.hidden.and_then(|(_, sum)| sum);
+        let vars = self.gates.into_iter().flat_map(|gates| &gates.vars).zip(self.values);
+        let values = vars.map(|((kind, var), sum)| {
+            match hidden.as_ref().filter(|_| *kind == GateKind::Hidden).or(sum.as_ref()) {
+                Some(g) => g.to_dtype(DType::F64)?.flatten_all()?.to_vec1(),
+                None => Ok(vec![0.0; var.elem_count()]),
+            }
+        });
+        let values = values.collect::<candle_core::Result<_>>()?;
+        Ok(Gradients { loss, distillation, trained: self.trained, values })
+    }
+}
