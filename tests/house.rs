@@ -28,7 +28,8 @@ const ENGINE: &[&[&str]] = &[
 const ENGINE_UPWARD: &[(&str, &str)] = &[];
 
 /// The floors of the kernel.
-const KERNEL: &[&[&str]] = &[&["files", "streams"], &["session"], &["jupyter", "script"], &["cli"]];
+const KERNEL: &[&[&str]] =
+    &[&["files", "pages", "streams"], &["session"], &["jupyter", "script"], &["cli"]];
 
 /// The imports of the kernel that run upward.
 const KERNEL_UPWARD: &[(&str, &str)] = &[
@@ -37,6 +38,8 @@ const KERNEL_UPWARD: &[(&str, &str)] = &[
     ("session/cells.rs", "jupyter"),
     ("session/cells.rs", "script"),
     ("session/diagnostic.rs", "script"),
+    ("session/magics.rs", "jupyter"),
+    ("session/magics.rs", "script"),
     ("session/session.rs", "script"),
 ];
 

@@ -3,6 +3,7 @@
 //!
 //! | file | what it is about |
 //! |---|---|
+//! | `ablations.rs` | the ablations of `scripts/`, quickly |
 //! | `branches.rs` | edits, forks, ways back, folders, comparisons |
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
@@ -10,10 +11,14 @@
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
 //! | `replay.rs` | the script of a run makes it again, to the hash |
 //! | `reference.rs` | the reference page and its examples |
+//! | `sweep.rs` | an experiment over many points |
+//! | `tables.rs` | tables from tables |
 
 #[path = "support/command.rs"]
 mod command;
 
+#[path = "scripts/ablations.rs"]
+mod ablations;
 #[path = "scripts/bad_input.rs"]
 mod bad_input;
 #[path = "scripts/branches.rs"]
@@ -28,3 +33,7 @@ mod reference;
 mod replay;
 #[path = "scripts/results.rs"]
 mod results;
+#[path = "scripts/sweep.rs"]
+mod sweep;
+#[path = "scripts/tables.rs"]
+mod tables;

@@ -153,10 +153,20 @@ impl Gates {
 
     /// Draws the noise of one step: one number in (eps, 1-eps) a gate, from streams named by kind.
     pub fn noise(&self, seed: u64, step: u64) -> Vec<Vec<f64>> {
+        self.part_noise(seed, step, 0)
+    }
+
+    /// Draws the noise of micro-batch `part` of a step. The first has the streams of a step that is
+    /// not divided, `gate-noise/KIND`; part j > 0 has `gate-noise/KIND/j`.
+    pub fn part_noise(&self, seed: u64, step: u64, part: usize) -> Vec<Vec<f64>> {
         self.tables
             .iter()
             .map(|table| {
-                let mut stream = Stream::new(seed, &format!("gate-noise/{}", table.kind), step);
+                let mut purpose = format!("gate-noise/{}", table.kind);
+                if part > 0 {
+                    purpose.push_str(&format!("/{part}"));
+                }
+                let mut stream = Stream::new(seed, &purpose, step);
                 (0..table.log_alpha.len())
                     .map(|_| self.distribution.noise(stream.uniform()))
                     .collect()

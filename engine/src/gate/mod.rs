@@ -12,6 +12,7 @@
 //! | `edit.rs` | gates held open or closed, moved, aimed elsewhere |
 //! | `lagrangian.rs` | constraints that pull the gates to the target |
 //! | `random.rs` | a random structure, for comparison |
+//! | `ranked.rs` | a structure of the parts with the highest scores |
 
 mod edit;
 mod error;
@@ -20,6 +21,7 @@ mod hard_concrete;
 mod kind;
 mod lagrangian;
 mod random;
+mod ranked;
 
 pub use edit::GatePlace;
 pub use error::GateError;

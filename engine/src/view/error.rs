@@ -44,6 +44,64 @@ pub enum ViewError {
         /// The number of rows.
         rows: usize,
     },
+    /// A column holds another type than an operation needs.
+    #[error("column `{column}` holds {holds}; {what} {wanted}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// What it holds.
+        holds: String,
+        /// What the operation has or needs.
+        wanted: &'static str,
+        /// How the two meet.
+        what: &'static str,
+    },
+    /// Two tables hold different types under one name.
+    #[error(
+        "column `{column}` holds {first} in one table and {other} in another; rename one of them"
+    )]
+    MixedColumn {
+        /// The column.
+        column: String,
+        /// What it holds in the first table.
+        first: String,
+        /// What it holds in the other.
+        other: String,
+    },
+    /// A pivot has two values for one cell.
+    #[error(
+        "two rows have `{rows}` {row} and `{columns}` {column}; group them to one figure first"
+    )]
+    PairTwice {
+        /// The column whose values name the rows.
+        rows: String,
+        /// Its value in both rows.
+        row: String,
+        /// The column whose values name the columns.
+        columns: String,
+        /// Its value in both rows.
+        column: String,
+    },
+    /// A word that is none of those an operation knows.
+    #[error("there is no {what} `{word}`; did you mean `{nearest}`? (known: {known})")]
+    NoWord {
+        /// What the word should name.
+        what: &'static str,
+        /// The word.
+        word: String,
+        /// The closest known word.
+        nearest: String,
+        /// All known words.
+        known: String,
+    },
+    /// A file cannot be read as a table.
+    #[error("cannot read {} as a table: {why}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its place.
+        why: String,
+    },
     /// The data frame refuses the columns.
     #[error("cannot build the table `{title}`: {source}")]
     Frame {

@@ -29,7 +29,16 @@ pub(crate) fn with_decimals(x: f64, decimals: usize) -> String {
     if !is_plain(x) {
         return odd(x);
     }
-    let text = format!("{x:.*}", decimals.min(decimals_most(x)));
+    fixed(x, decimals.min(decimals_most(x)))
+}
+
+/// Writes `x` with exactly `decimals` decimals; a number too small or too large for plain digits keeps
+/// its power of ten.
+pub(crate) fn fixed(x: f64, decimals: usize) -> String {
+    if !is_plain(x) {
+        return odd(x);
+    }
+    let text = format!("{x:.decimals$}");
     // A negative number that rounds to zero would print as -0.
     let text = if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') {
         text.trim_start_matches('-').to_string()
@@ -44,7 +53,8 @@ fn is_plain(x: f64) -> bool {
     x == 0.0 || (1e-4..1e15).contains(&x.abs())
 }
 
-fn decimals_most(x: f64) -> usize {
+/// Decimals that show `x` with four significant digits, at most seven.
+pub(crate) fn decimals_most(x: f64) -> usize {
     if x == 0.0 {
         return 0;
     }

@@ -10,7 +10,12 @@
 //! | `format.rs` | numbers as people read them |
 //! | `table.rs` | `Table`: columns in, cells out |
 //! | `print.rs` | a table as text, HTML and Markdown |
-//! | `write.rs` | a table as CSV, Parquet and JSON files |
+//! | `latex.rs` | a table as LaTeX |
+//! | `write.rs` | a table as files: CSV, Parquet, JSON, Markdown, LaTeX |
+//! | `read.rs` | a table out of a CSV, Parquet or JSON file |
+//! | `rows.rs` | rows and columns picked, ordered, renamed, added |
+//! | `group.rs` | groups of rows and their figures |
+//! | `join.rs` | tables beside each other by a key; long tables made wide |
 //! | `chart.rs` | the chart specifications and their three outputs |
 //! | `points.rs` | gaps and thinning of long series |
 //! | `lines.rs` | layout of a line chart |
@@ -20,6 +25,7 @@
 //! | `twin.rs` | the plain-text twin of every chart |
 //! | `run.rs` | a run as tables and charts |
 //! | `branches.rs` | branches of a run side by side |
+//! | `mixture.rs` | the mixture over time, on paper, and its references |
 //! | `panel.rs` | models side by side: cost, loss, speed |
 //! | `inspect.rs` | what the judges found: check, similarity, preview |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
@@ -32,12 +38,18 @@ mod chart;
 mod draw;
 mod error;
 mod format;
+mod group;
 mod heat;
 pub mod inspect;
+mod join;
+mod latex;
 mod lines;
+pub mod mixture;
 pub mod panel;
 mod points;
 mod print;
+mod read;
+mod rows;
 pub mod run;
 #[cfg(test)]
 mod samples;
@@ -48,4 +60,7 @@ mod write;
 pub use chart::{AreaChart, BarChart, Chart, HeatMap, HeatRow, LineChart, Series, Style};
 pub use error::ViewError;
 pub use format::{number, whole};
+pub use group::Aggregate;
+pub use print::Setting;
+pub use rows::Comparison;
 pub use table::{Cell, Column, Table};

@@ -1,7 +1,7 @@
 //! A table as people read it: plain text, HTML for notebooks, Markdown.
 //!
 //! All three show the same cells: numbers to the right with four significant digits, and of more
-//! than 50 rows the first 20 and the last 20.
+//! than 50 rows the first 20 and the last 20. A table set for a paper ([`Setting`]) has all rows.
 
 use std::fmt::Write as _;
 
@@ -15,11 +15,23 @@ const ROWS_AT_AN_END: usize = 20;
 /// Longest cell in plain text, in characters.
 const WIDEST_CELL: usize = 60;
 
+/// How a table is set for a paper; all rows are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// Decimals of numbers; by default four significant digits of the largest of a column.
+    pub decimals: Option<usize>,
+    /// What stands above the table; by default its title.
+    pub caption: Option<String>,
+    /// What LaTeX refers to it by: `tab:loss`.
+    pub label: Option<String>,
+}
+
 /// The cells of a table as text, ready to be set.
-struct Shown {
-    names: Vec<String>,
-    right: Vec<bool>,
-    rows: Vec<Vec<String>>,
+pub(super) struct Shown {
+    pub names: Vec<String>,
+    /// The columns set to the right.
+    pub right: Vec<bool>,
+    pub rows: Vec<Vec<String>>,
     /// The rows before which some are left out.
     cut_before: Option<usize>,
 }
@@ -50,6 +62,39 @@ impl Shown {
         }
         Self { names, right, rows, cut_before: cut.then_some(ROWS_AT_AN_END) }
     }
+
+    /// All rows, every number of a column with the same decimals, so that the points stand in line.
+    pub(super) fn whole(table: &Table, decimals: Option<usize>) -> Self {
+        let names = table.column_names();
+        let mut rows = vec![Vec::with_capacity(names.len()); table.rows()];
+        let mut right = Vec::with_capacity(names.len());
+        for column in 0..names.len() {
+            let cells: Vec<Cell> = (0..table.rows()).map(|row| table.cell(row, column)).collect();
+            right.push(cells.iter().any(Cell::is_number));
+            let asked = decimals.is_some_and(|n| n < 4);
+            let decimals = decimals.unwrap_or_else(|| common_decimals(&cells));
+            for (row, cell) in rows.iter_mut().zip(&cells) {
+                row.push(match cell {
+                    // Asked for two decimals, 0.00001 is 0.00.
+                    Cell::Float(x) if asked && x.abs() < 1e-4 => format::fixed(0.0, decimals),
+                    Cell::Float(x) => format::fixed(*x, decimals),
+                    Cell::Null => "–".to_string(),
+                    other => other.to_string(),
+                });
+            }
+        }
+        Self { names, right, rows, cut_before: None }
+    }
+}
+
+/// Decimals that show the largest number of a column with four significant digits.
+fn common_decimals(cells: &[Cell]) -> usize {
+    let size = |cell: &Cell| match cell {
+        Cell::Float(x) if x.is_finite() => Some(x.abs()),
+        _ => None,
+    };
+    let most = cells.iter().filter_map(size).fold(0.0, f64::max);
+    format::decimals_most(most).min(column_decimals(cells))
 }
 
 /// The most decimals any number of a column needs; at least one, so that 1.0 is seen to be no count.
@@ -162,13 +207,22 @@ impl Table {
         out
     }
 
-    /// Writes the table as Markdown.
+    /// Writes the table as Markdown, shortened as everywhere.
     pub fn to_markdown(&self) -> String {
-        let shown = Shown::of(self);
+        self.markdown(&Shown::of(self), self.title(), self.note())
+    }
+
+    /// Writes the table as Markdown with all its rows.
+    pub fn to_markdown_whole(&self, setting: &Setting) -> String {
+        let caption = setting.caption.as_deref().unwrap_or(self.title());
+        self.markdown(&Shown::whole(self, setting.decimals), caption, None)
+    }
+
+    fn markdown(&self, shown: &Shown, title: &str, note: Option<String>) -> String {
         let plain = |s: &str| one_line(s).replace('\\', "\\\\").replace('|', "\\|");
         let mut out = String::new();
-        if !self.title().is_empty() {
-            let _ = writeln!(out, "**{}**\n", plain(self.title()));
+        if !title.is_empty() {
+            let _ = writeln!(out, "**{}**\n", plain(title));
         }
         if shown.names.is_empty() {
             return out;
@@ -183,7 +237,7 @@ impl Table {
             }
             out.push_str(&line(row.iter().map(|c| plain(c)).collect()));
         }
-        if let Some(note) = self.note() {
+        if let Some(note) = note {
             let _ = writeln!(out, "\n{note}");
         }
         out
@@ -236,6 +290,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::super::table::tests::losses;
     use super::super::table::{Column, Table};
+    use super::Setting;
 
     #[test]
     fn plain_text_is_aligned_with_numbers_to_the_right() {
@@ -273,6 +328,26 @@ a<b & \"c\"|d │      -3 │ 0.300 │ yes
         assert_eq!(lines[44], "12,000 rows");
         assert!(table.to_html().contains("12,000 rows"));
         assert!(table.to_markdown().contains("12,000 rows"));
+    }
+
+    #[test]
+    fn a_whole_table_has_every_row_and_numbers_with_their_points_in_line() {
+        let steps = Table::new("steps", vec![("step", Column::counts(0..60))]).unwrap();
+        assert_eq!(steps.to_markdown_whole(&Setting::default()).lines().count(), 4 + 60);
+        let expected = "\
+**loss**
+
+| domain | tokens | loss | kept |
+| :--- | ---: | ---: | :--- |
+| book | 120,000 | 2.310 | yes |
+| code | 9800 | 1.204 | no |
+| news | – | nan | yes |
+| a<b & \"c\"\\|d | -3 | 0.300 | yes |
+";
+        let setting = Setting { caption: Some("loss".into()), ..Setting::default() };
+        assert_eq!(losses().to_markdown_whole(&setting), expected);
+        let two = Setting { decimals: Some(2), ..setting };
+        assert!(losses().to_markdown_whole(&two).contains("| 1.20 | no |"));
     }
 
     #[test]

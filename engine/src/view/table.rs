@@ -44,15 +44,6 @@ impl Column {
         Self::Float(values.into_iter().map(Some).collect())
     }
 
-    fn rows(&self) -> usize {
-        match self {
-            Self::Text(v) => v.len(),
-            Self::Int(v) => v.len(),
-            Self::Float(v) => v.len(),
-            Self::Flag(v) => v.len(),
-        }
-    }
-
     fn into_polars(self, name: &str) -> pl::Column {
         match self {
             Self::Text(v) => pl::Column::new(name.into(), v),
@@ -60,6 +51,49 @@ impl Column {
             Self::Float(v) => pl::Column::new(name.into(), v),
             Self::Flag(v) => pl::Column::new(name.into(), v),
         }
+    }
+}
+
+/// The column whose type holds all these cells.
+fn column_of(name: &str, cells: &[Cell]) -> pl::Column {
+    let any = |is: fn(&Cell) -> bool| cells.iter().any(is);
+    let text = any(|c| matches!(c, Cell::Text(_)));
+    let float = any(|c| matches!(c, Cell::Float(_)));
+    let int = any(|c| matches!(c, Cell::Int(_)));
+    let flag = any(|c| matches!(c, Cell::Flag(_)));
+    let name = name.into();
+    if text || (flag && (int || float)) {
+        let word = |cell: &Cell| (*cell != Cell::Null).then(|| cell.exact());
+        return pl::Column::new(name, cells.iter().map(word).collect::<Vec<Option<String>>>());
+    }
+    if flag {
+        let flag = |cell: &Cell| if let Cell::Flag(b) = cell { Some(*b) } else { None };
+        return pl::Column::new(name, cells.iter().map(flag).collect::<Vec<Option<bool>>>());
+    }
+    if int && !float {
+        let whole = |cell: &Cell| if let Cell::Int(n) = cell { Some(*n) } else { None };
+        return pl::Column::new(name, cells.iter().map(whole).collect::<Vec<Option<i64>>>());
+    }
+    pl::Column::new(name, cells.iter().map(Cell::number).collect::<Vec<Option<f64>>>())
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Words,
+    Whole,
+    Numbers,
+    Flags,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Words => "text",
+            Self::Whole => "whole numbers",
+            Self::Numbers => "numbers",
+            Self::Flags => "yes or no",
+        })
     }
 }
 
@@ -92,6 +126,36 @@ impl Cell {
                 None => Self::Text(other.to_string()),
             },
             other => Self::Text(other.to_string()),
+        }
+    }
+
+    /// The shortest digits that read back as the same value; nothing for an empty cell.
+    pub(crate) fn exact(&self) -> String {
+        match self {
+            Self::Text(s) => s.clone(),
+            Self::Int(n) => n.to_string(),
+            Self::Float(x) => x.to_string(),
+            Self::Flag(b) => b.to_string(),
+            Self::Null => String::new(),
+        }
+    }
+
+    /// Its value as a number; none for words, flags and empty cells.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Int(n) => Some(*n as f64),
+            Self::Float(x) => Some(*x),
+            _ => None,
+        }
+    }
+
+    /// What it is, for messages.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Flag(_) => "true or false",
+            Self::Null => "an empty cell",
         }
     }
 
@@ -145,25 +209,40 @@ impl Table {
         title: impl Into<String>,
         columns: Vec<(N, Column)>,
     ) -> Result<Self, ViewError> {
-        let title = title.into();
-        let columns: Vec<(String, Column)> =
-            columns.into_iter().map(|(name, c)| (name.into(), c)).collect();
+        let columns = columns.into_iter().map(|(name, c)| c.into_polars(&name.into()));
+        Self::of_columns(title.into(), columns.collect())
+    }
+
+    /// Makes a table of named columns of cells. A column takes the type that holds all its cells:
+    /// whole numbers beside numbers become numbers, and anything beside words becomes words.
+    ///
+    /// # Errors
+    /// As [`Table::new`].
+    pub fn of_cells<N: Into<String>>(
+        title: impl Into<String>,
+        columns: Vec<(N, Vec<Cell>)>,
+    ) -> Result<Self, ViewError> {
+        let columns = columns.into_iter().map(|(name, cells)| column_of(&name.into(), &cells));
+        Self::of_columns(title.into(), columns.collect())
+    }
+
+    /// Checks columns and puts them beside each other.
+    pub(crate) fn of_columns(title: String, columns: Vec<pl::Column>) -> Result<Self, ViewError> {
         let mut seen = HashSet::new();
-        for (name, column) in &columns {
-            let (first, expected) = (&columns[0].0, columns[0].1.rows());
-            if column.rows() != expected {
+        for column in &columns {
+            let (first, name) = (&columns[0], column.name().to_string());
+            if column.len() != first.len() {
                 return Err(ViewError::UnevenColumns {
-                    column: name.clone(),
-                    rows: column.rows(),
-                    first: first.clone(),
-                    expected,
+                    column: name,
+                    rows: column.len(),
+                    first: first.name().to_string(),
+                    expected: first.len(),
                 });
             }
-            if !seen.insert(name) {
-                return Err(ViewError::DuplicateColumn { column: name.clone() });
+            if !seen.insert(name.clone()) {
+                return Err(ViewError::DuplicateColumn { column: name });
             }
         }
-        let columns = columns.into_iter().map(|(name, c)| c.into_polars(&name)).collect();
         let frame = DataFrame::new_infer_height(columns)
             .map_err(|source| ViewError::Frame { title: title.clone(), source })?;
         Ok(Self { title: title.into(), frame })
@@ -194,21 +273,49 @@ impl Table {
         &self.frame
     }
 
+    /// Gives the same values another title.
+    pub fn titled(&self, title: impl Into<String>) -> Self {
+        Self { title: title.into().into(), frame: self.frame.clone() }
+    }
+
+    /// Finds a column by its name.
+    ///
+    /// # Errors
+    /// No such column; the nearest name is offered.
+    pub(crate) fn index(&self, column: &str) -> Result<usize, ViewError> {
+        self.frame.get_column_index(column).ok_or_else(|| {
+            let names = self.column_names();
+            let hint = nearest(column, names.iter().map(String::as_str))
+                .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+            ViewError::NoColumn { column: column.to_string(), hint, columns: names.join(", ") }
+        })
+    }
+
+    /// Gives all values of a column.
+    ///
+    /// # Errors
+    /// No such column; the nearest name is offered.
+    pub fn cells(&self, column: &str) -> Result<Vec<Cell>, ViewError> {
+        let index = self.index(column)?;
+        Ok((0..self.rows()).map(|row| self.cell(row, index)).collect())
+    }
+
+    /// Says what a column that exists holds.
+    pub(crate) fn kind(&self, column: usize) -> Kind {
+        match self.frame.columns().get(column).map(|c| c.dtype()) {
+            Some(pl::DataType::Boolean) => Kind::Flags,
+            Some(of) if of.is_integer() => Kind::Whole,
+            Some(of) if of.is_float() => Kind::Numbers,
+            _ => Kind::Words,
+        }
+    }
+
     /// Gives one value; rows count from 0.
     ///
     /// # Errors
     /// No such column (the nearest name is offered), or no such row.
     pub fn value(&self, row: usize, column: &str) -> Result<Cell, ViewError> {
-        let Some(index) = self.frame.get_column_index(column) else {
-            let names = self.column_names();
-            let hint = nearest(column, names.iter().map(String::as_str))
-                .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
-            return Err(ViewError::NoColumn {
-                column: column.to_string(),
-                hint,
-                columns: names.join(", "),
-            });
-        };
+        let index = self.index(column)?;
         if row >= self.rows() {
             return Err(ViewError::NoRow { row, rows: self.rows() });
         }

@@ -1,4 +1,4 @@
-//! A table as files: CSV, Parquet and JSON, with every digit.
+//! A table as files: CSV, Parquet and JSON with every digit, Markdown and LaTeX for a paper.
 //! Each appears whole or not at all.
 
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use polars::prelude::ParquetWriter;
 use serde_json::{Map, Value};
 
 use super::error::ViewError;
+use super::print::Setting;
 use super::table::{Cell, Table};
 use crate::files::write_whole;
 
@@ -18,16 +19,18 @@ impl Table {
     /// The file cannot be written; the error names it.
     pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), ViewError> {
         let path = path.as_ref();
-        write_whole(path, |file| {
-            let mut csv = csv::Writer::from_writer(file);
-            csv.write_record(self.column_names()).map_err(io::Error::other)?;
-            for row in 0..self.rows() {
-                let cells = (0..self.frame().width()).map(|c| exact(&self.cell(row, c)));
-                csv.write_record(cells).map_err(io::Error::other)?;
-            }
-            csv.flush()
-        })
-        .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
+        write_whole(path, |file| self.csv(file))
+            .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
+    }
+
+    fn csv(&self, to: impl Write) -> io::Result<()> {
+        let mut csv = csv::Writer::from_writer(to);
+        csv.write_record(self.column_names()).map_err(io::Error::other)?;
+        for row in 0..self.rows() {
+            let cells = (0..self.frame().width()).map(|c| self.cell(row, c).exact());
+            csv.write_record(cells).map_err(io::Error::other)?;
+        }
+        csv.flush()
     }
 
     /// Writes the table as Parquet, compressed with zstd.
@@ -83,17 +86,31 @@ impl Table {
         })
         .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
     }
+
+    /// Writes the table as Markdown, all rows.
+    ///
+    /// # Errors
+    /// The file cannot be written; the error names it.
+    pub fn write_markdown(
+        &self,
+        path: impl AsRef<Path>,
+        setting: &Setting,
+    ) -> Result<(), ViewError> {
+        write_text(path.as_ref(), &self.to_markdown_whole(setting))
+    }
+
+    /// Writes the table as LaTeX, all rows.
+    ///
+    /// # Errors
+    /// The file cannot be written; the error names it.
+    pub fn write_latex(&self, path: impl AsRef<Path>, setting: &Setting) -> Result<(), ViewError> {
+        write_text(path.as_ref(), &self.to_latex(setting))
+    }
 }
 
-/// The shortest digits that read back as the same number.
-fn exact(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(s) => s.clone(),
-        Cell::Int(n) => n.to_string(),
-        Cell::Float(x) => x.to_string(),
-        Cell::Flag(b) => b.to_string(),
-        Cell::Null => String::new(),
-    }
+fn write_text(path: &Path, text: &str) -> Result<(), ViewError> {
+    write_whole(path, |file| file.write_all(text.as_bytes()))
+        .map_err(|source| ViewError::Write { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]

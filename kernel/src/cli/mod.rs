@@ -21,6 +21,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::jupyter;
+use crate::pages;
 use crate::script;
 use crate::session::{Cells, HostOptions, Session};
 use crate::streams::{self, say, tell};
@@ -120,6 +121,7 @@ pub fn main() -> ExitCode {
             Err(error) => complain(&error),
         },
         Command::Kernel { connection_file } => {
+            pages::small();
             let (cells, interrupt) = Cells::new(HostOptions::default(), Arc::new(terminal::Silent));
             match jupyter::serve(&connection_file, Box::new(cells), interrupt) {
                 Ok(()) => ExitCode::SUCCESS,

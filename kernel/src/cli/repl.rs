@@ -15,7 +15,7 @@ use super::terminal::Terminal;
 use super::{OUT, SCRIPT_ERROR, complain};
 use crate::jupyter::Completeness;
 use crate::script;
-use crate::session::{HostOptions, Outcome, Output, Session};
+use crate::session::{HostOptions, Magics, Outcome, Output, Session, magics};
 use crate::streams::{say, tell};
 
 /// What the line editor asks of the session.
@@ -29,7 +29,8 @@ impl Highlighter for Assist {}
 
 impl Validator for Assist {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(match self.0.completeness(ctx.input()) {
+        let session = &self.0;
+        Ok(match magics::completeness(ctx.input(), |code| session.completeness(code)) {
             Completeness::Incomplete { .. } => ValidationResult::Incomplete,
             _ => ValidationResult::Valid(None),
         })
@@ -46,7 +47,7 @@ impl Completer for Assist {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let cursor = line[..pos].chars().count();
-        let found = self.0.complete(line, cursor);
+        let found = magics::complete(line, cursor).unwrap_or_else(|| self.0.complete(line, cursor));
         let start = line.char_indices().nth(found.start).map_or(line.len(), |(byte, _)| byte);
         let pair = |c: crate::jupyter::Candidate| Pair {
             display: if c.signature.is_empty() { c.text.clone() } else { c.signature },
@@ -78,9 +79,10 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
         let _ = editor.load_history(history);
     }
     say!(
-        "woolshed {} - help() lists the functions, Tab completes, Ctrl-D ends",
+        "woolshed {} - help() lists the functions, %help the magics, Tab completes, Ctrl-D ends",
         env!("CARGO_PKG_VERSION")
     );
+    let mut magics = Magics::default();
     let mut count = 0;
     let code = loop {
         let line = match editor.readline("> ") {
@@ -100,7 +102,7 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
         count += 1;
         host.clear_stop();
         let Some(Assist(session)) = editor.helper_mut() else { continue };
-        match session.run(&format!("line {count}"), &line) {
+        match magics.run(session, &format!("line {count}"), &line, true) {
             Outcome::Value(value) if value.is_unit() => {}
             Outcome::Value(value) => match script::display(&value) {
                 Ok(display) => terminal.display(&display),

@@ -4,17 +4,21 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use woolshed_engine::progress::Progress;
 
 use crate::files;
-use crate::session::{Display, Output};
+use crate::session::{Display, Output, Unanswered};
 use crate::streams::{self, tell};
 
 /// Where no terminal shows the live line, a line is printed this often.
 const QUIET_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often a question looks whether it was stopped.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Says nothing.
 pub struct Silent;
@@ -33,6 +37,7 @@ pub struct Terminal {
     live: bool,
     bar: Mutex<Option<ProgressBar>>,
     said: Mutex<Instant>,
+    headline: Mutex<String>,
     names: Mutex<std::collections::BTreeMap<String, usize>>,
 }
 
@@ -44,6 +49,7 @@ impl Terminal {
             live: std::io::stderr().is_terminal(),
             bar: Mutex::new(None),
             said: Mutex::new(Instant::now()),
+            headline: Mutex::default(),
             names: Mutex::default(),
         }
     }
@@ -55,6 +61,21 @@ impl Terminal {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
+    }
+
+    /// The line above all progress, if there is one.
+    fn above(&self) -> Option<String> {
+        let line = self.headline.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// How the bar is drawn: under the line above, when there is one.
+    fn style(&self) -> ProgressStyle {
+        // Braces of a template are doubled to stand for themselves.
+        let above = self.above().map(|line| line.replace('{', "{{").replace('}', "}}") + "\n");
+        let bar = "{prefix} {bar:20} {pos}/{len} · {msg} · {eta} left";
+        ProgressStyle::with_template(&(above.unwrap_or_default() + bar))
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
     }
 
     /// A file name this session has not used: `loss.svg`, `loss-2.svg`, ...
@@ -93,8 +114,9 @@ impl Output for Terminal {
             if said.elapsed() >= QUIET_INTERVAL {
                 *said = Instant::now();
                 let total = progress.total.map_or(String::new(), |t| format!("/{t}"));
+                let above = self.above().map_or(String::new(), |line| format!("{line} · "));
                 tell!(
-                    "{} {}{total} {} {}",
+                    "{above}{} {}{total} {} {}",
                     progress.what,
                     progress.done,
                     progress.unit,
@@ -109,11 +131,7 @@ impl Output for Terminal {
                 progress.total,
                 ProgressDrawTarget::stderr_with_hz(5),
             );
-            let style = "{prefix} {bar:20} {pos}/{len} · {msg} · {eta} left";
-            bar.set_style(
-                ProgressStyle::with_template(style)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+            bar.set_style(self.style());
             bar
         });
         bar.set_prefix(progress.what.clone());
@@ -124,12 +142,44 @@ impl Output for Terminal {
         bar.set_position(progress.done);
     }
 
+    fn headline(&self, line: &str) {
+        *self.headline.lock().unwrap_or_else(|e| e.into_inner()) = line.to_string();
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(|e| e.into_inner()) {
+            bar.set_style(self.style());
+        }
+    }
+
     fn progress_done(&self, summary: &str) {
         if let Some(bar) = self.bar.lock().unwrap_or_else(|e| e.into_inner()).take() {
             bar.finish_and_clear();
         }
         if !summary.is_empty() {
             tell!("{summary}");
+        }
+    }
+
+    fn ask(&self, prompt: &str, stopped: &dyn Fn() -> bool) -> Result<String, Unanswered> {
+        self.stdout(prompt);
+        let (sender, answer) = channel();
+        // Reading a line cannot be stopped, waiting for it can.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = std::io::stdin().read_line(&mut line);
+            // After an interrupt nobody waits any more.
+            let _ = sender.send(read.map(|bytes| (bytes > 0).then_some(line)));
+        });
+        loop {
+            match answer.recv_timeout(LOOK) {
+                Ok(Ok(Some(line))) => return Ok(line.trim_end_matches(['\n', '\r']).to_string()),
+                Ok(Err(error)) => return Err(Unanswered::Nobody(error.to_string())),
+                Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Unanswered::Nobody("the input has ended".into()));
+                }
+                Err(RecvTimeoutError::Timeout) if stopped() => {
+                    return Err(Unanswered::Interrupted);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 }

@@ -6,7 +6,6 @@
 //! thread waits [`GATHER`] before it takes the queue, so three cells sent at once always end as
 //! error, aborted, aborted. Nothing sent after the reply is ever aborted.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,10 +16,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::messages::{self, Failure};
-use super::output::CellOutput;
+use super::output::{Asking, CellOutput};
+use super::requests::{self, panic_text};
 use super::shared::Shared;
 use super::wire::Incoming;
-use super::{CellOutcome, CellRunner};
+use super::{Cell, CellOutcome, CellRunner};
 use crate::session::Output;
 
 /// How long a failed cell waits for requests that are on their way.
@@ -72,7 +72,7 @@ impl CellThread {
         let (outbox, parent) = (&shared.outbox, &request.header);
 
         // Before anybody can know that the cell runs.
-        shared.interrupts.begin_cell();
+        shared.begin_cell(parent, self.runner.names());
         outbox.broadcast(parent, "status", messages::status("busy"));
         let count = shared.count(store);
         if !silent {
@@ -80,13 +80,15 @@ impl CellThread {
             outbox.broadcast(parent, "execute_input", input);
         }
 
-        let outcome = self.run_cell(code, request, silent);
+        let cell = Cell { code, number: count, remembered: store };
+        let (outcome, payload) =
+            self.speak(request, silent, |runner, output| runner.run_cell(cell, output));
         let failure = Failure::of(&outcome);
         let expressions = match &failure {
             None => self.user_expressions(request),
             Some(_) => Map::new(),
         };
-        shared.interrupts.end_cell();
+        shared.end_cell();
         match (&outcome, &failure) {
             _ if silent => {}
             (_, Some(failure)) => outbox.broadcast(parent, "error", failure.content()),
@@ -110,21 +112,32 @@ impl CellThread {
         }
         // Before the reply: who has it may ask for completions and finds the kernel free.
         shared.cell_goes();
-        let reply = messages::execute_reply(count, failure.as_ref(), expressions);
+        let reply = messages::execute_reply(count, failure.as_ref(), payload, expressions);
         outbox.reply(request.reply(reply));
         outbox.broadcast(parent, "status", messages::status("idle"));
         behind
     }
 
-    /// Runs code with the output of a request. A panic of the runner is an error of the cell.
-    fn run_cell(&mut self, code: &str, request: &Incoming, silent: bool) -> CellOutcome {
+    /// Runs something with the output of a request, and gives the payload it asked for. A panic of the
+    /// runner is an error of the cell.
+    fn speak(
+        &mut self,
+        request: &Incoming,
+        silent: bool,
+        run: impl FnOnce(&mut dyn CellRunner, &Arc<dyn Output>) -> CellOutcome,
+    ) -> (CellOutcome, Vec<Value>) {
         let shared = &self.shared;
-        let cell = CellOutput::new(shared.outbox.clone(), request.header.clone(), silent);
+        let answered = request.flag("allow_stdin", true) && !silent;
+        let asking = Asking {
+            questions: shared.questions.clone(),
+            identities: answered.then(|| request.identities.clone()),
+        };
+        let cell = CellOutput::new(shared.outbox.clone(), request.header.clone(), asking, silent);
         let cell = Arc::new(cell);
         let output: Arc<dyn Output> = cell.clone();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.runner.run_cell(code, &output)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(self.runner.as_mut(), &output)));
         cell.finish();
-        outcome.unwrap_or_else(|panic| CellOutcome::Error {
+        let outcome = outcome.unwrap_or_else(|panic| CellOutcome::Error {
             name: "InternalError".to_owned(),
             message: format!(
                 "Woolshed failed inside this cell ({}). The session goes on; what this cell was \
@@ -132,7 +145,8 @@ impl CellThread {
                 panic_text(panic.as_ref())
             ),
             traceback: Vec::new(),
-        })
+        });
+        (outcome, cell.payload())
     }
 
     /// Values of expressions a front end wants to know after the cell; they say nothing else.
@@ -143,7 +157,9 @@ impl CellThread {
         expressions
             .iter()
             .map(|(name, code)| {
-                let outcome = self.run_cell(code.as_str().unwrap_or_default(), request, true);
+                let code = code.as_str().unwrap_or_default();
+                let (outcome, _) =
+                    self.speak(request, true, |runner, output| runner.evaluate(code, output));
                 (name.clone(), messages::user_expression(&outcome))
             })
             .collect()
@@ -151,20 +167,7 @@ impl CellThread {
 
     /// Answers a request that looks at code without running it.
     fn look(&self, request: &Incoming) {
-        let code = request.text("code");
-        let cursor = cursor(request, code);
-        let detail = u8::from(request.number("detail_level").unwrap_or(0) > 0);
-        let runner = AssertUnwindSafe(&self.runner);
-        let content = catch_unwind(|| match request.kind() {
-            "complete_request" => messages::complete(&runner.complete(code, cursor)),
-            "inspect_request" => messages::inspect(runner.inspect(code, cursor, detail).as_ref()),
-            _ => messages::is_complete(&runner.completeness(code)),
-        });
-        let content = content.unwrap_or_else(|panic| {
-            super::log(format_args!("{} failed: {}", request.kind(), panic_text(panic.as_ref())));
-            without_runner(request)
-        });
-        self.shared.answer(request, content);
+        self.shared.answer(request, requests::look(self.runner.as_ref(), request));
     }
 
     fn abort(&self, request: &Incoming) {
@@ -174,52 +177,22 @@ impl CellThread {
     }
 }
 
-/// The answer to a request that looks at code, when nobody can look: nothing is known.
-pub fn without_runner(request: &Incoming) -> Value {
-    match request.kind() {
-        "complete_request" => {
-            let cursor = cursor(request, request.text("code"));
-            messages::complete(&super::Completion {
-                matches: Vec::new(),
-                start: cursor,
-                end: cursor,
-            })
-        }
-        "inspect_request" => messages::inspect(None),
-        _ => messages::is_complete(&super::Completeness::Unknown),
-    }
-}
-
-/// The cursor in characters, within the code; its end when the request names none.
-fn cursor(request: &Incoming, code: &str) -> usize {
-    let end = code.chars().count();
-    request.number("cursor_pos").map_or(end, |at| usize::try_from(at).unwrap_or(0).min(end))
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::jupyter::archive::Archive;
     use crate::jupyter::wire::Fields;
-    use crate::jupyter::{Completeness, Completion, LanguageInfo};
+    use crate::jupyter::{Completeness, Completion, LanguageInfo, Look, Names};
     use crate::session::Display;
 
-    /// Understands four words.
+    /// Understands some words.
     struct Fake;
 
     impl CellRunner for Fake {
-        fn run_cell(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome {
-            match code {
+        fn run_cell(&mut self, cell: Cell<'_>, output: &Arc<dyn Output>) -> CellOutcome {
+            match cell.code {
                 "print" => {
                     output.stdout("hi\n");
                     CellOutcome::Value(None)
@@ -230,9 +203,29 @@ mod tests {
                     traceback: vec!["line 1".to_owned(), "line 2".to_owned()],
                 },
                 "panic" => panic!("a broken invariant"),
-                _ => CellOutcome::Value(Some(Display::text(code))),
+                "help" => {
+                    output.page(&Display::text("help"));
+                    CellOutcome::Value(None)
+                }
+                "ask" => {
+                    let answer = output.ask("?", &|| true).unwrap_err();
+                    CellOutcome::Value(Some(Display::text(answer.to_string())))
+                }
+                code => CellOutcome::Value(Some(Display::text(code))),
             }
         }
+        fn evaluate(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome {
+            self.run_cell(Cell { code, number: 0, remembered: false }, output)
+        }
+        fn names(&self) -> Names {
+            Arc::new(Fake)
+        }
+        fn language(&self) -> LanguageInfo {
+            unreachable!("asked by the server, not by the thread")
+        }
+    }
+
+    impl Look for Fake {
         fn completeness(&self, code: &str) -> Completeness {
             assert!(!code.is_empty(), "asked about nothing");
             Completeness::Incomplete { indent: "  ".to_owned() }
@@ -240,11 +233,8 @@ mod tests {
         fn complete(&self, _code: &str, cursor_chars: usize) -> Completion {
             Completion { matches: Vec::new(), start: cursor_chars, end: cursor_chars }
         }
-        fn inspect(&self, code: &str, _cursor_chars: usize, _detail: u8) -> Option<Display> {
+        fn inspect(&self, code: &str, _cursor_chars: usize) -> Option<Display> {
             Some(Display::text(code))
-        }
-        fn language(&self) -> LanguageInfo {
-            unreachable!("asked by the server, not by the thread")
         }
     }
 
@@ -268,7 +258,8 @@ mod tests {
             highlighted_as: String::new(),
             banner: String::new(),
         };
-        let shared = Arc::new(Shared::new("", language, Arc::new(|| {})));
+        let (interrupt, archive) = (Arc::new(|| {}), Archive::default());
+        let shared = Arc::new(Shared::new("", language, interrupt, Arc::new(Fake), archive));
         let (sender, receiver) = channel();
         for request in requests {
             if request.kind() == "execute_request" {
@@ -360,6 +351,25 @@ mod tests {
         let reply = &said.iter().find(|(kind, _)| kind == "execute_reply").unwrap().1;
         assert_eq!(reply["user_expressions"]["a"]["data"]["text/plain"], "2");
         assert_eq!(reply["user_expressions"]["b"]["ename"], "Failed");
+    }
+
+    #[test]
+    fn help_is_the_payload_of_the_reply_and_no_output() {
+        let said = talk(vec![cell("help")]);
+        let expected = ["status", "execute_input", "execute_reply", "status"];
+        assert_eq!(kinds(&said), expected);
+        assert_eq!(said[2].1["payload"][0]["data"]["text/plain"], "help");
+    }
+
+    #[test]
+    fn a_request_without_stdin_gets_no_question() {
+        let content = json!({"code": "ask", "allow_stdin": false});
+        let said = talk(vec![request("execute_request", content), cell("ask")]);
+        let results: Vec<_> = said.iter().filter(|(kind, _)| kind == "execute_result").collect();
+        let text = |i: usize| results[i].1["data"]["text/plain"].as_str().unwrap();
+        assert!(text(0).contains("param(name, default)"), "{}", text(0));
+        assert!(text(1).contains("interrupted"), "{}", text(1));
+        assert_eq!(kinds(&said).iter().filter(|kind| **kind == "input_request").count(), 1);
     }
 
     #[test]

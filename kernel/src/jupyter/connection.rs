@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::error::JupyterError;
 
@@ -88,6 +89,23 @@ impl Connection {
         })
     }
 
+    /// Content of `connect_reply`: the number of each socket.
+    pub fn ports(&self) -> Value {
+        // A port stands behind `:`, the number of a socket file behind `-`.
+        let port = |endpoint: &str| {
+            let number = endpoint.rsplit([':', '-']).next().and_then(|n| n.parse::<u16>().ok());
+            number.unwrap_or_default()
+        };
+        json!({
+            "status": "ok",
+            "shell_port": port(&self.shell),
+            "iopub_port": port(&self.iopub),
+            "stdin_port": port(&self.stdin),
+            "control_port": port(&self.control),
+            "hb_port": port(&self.heartbeat),
+        })
+    }
+
     /// The socket files of an `ipc` connection; none with `tcp`.
     pub fn socket_files(&self) -> Vec<PathBuf> {
         [&self.shell, &self.iopub, &self.stdin, &self.control, &self.heartbeat]
@@ -126,6 +144,10 @@ mod tests {
         assert_eq!(tcp.shell, "tcp://127.0.0.1:1");
         assert_eq!(tcp.heartbeat, "tcp://127.0.0.1:5");
         assert!(tcp.socket_files().is_empty());
+        assert_eq!(
+            (tcp.ports()["shell_port"].as_u64(), tcp.ports()["hb_port"].as_u64()),
+            (Some(1), Some(5))
+        );
         assert_eq!(parse("::1", "tcp", "").unwrap().iopub, "tcp://[::1]:2");
         assert_eq!(parse("*", "tcp", "").unwrap().control, "tcp://0.0.0.0:4");
         #[cfg(unix)]

@@ -3,9 +3,12 @@
 //! A runner forgets old interrupts when it starts a cell. One that comes after `busy` was sent and
 //! before the runner has started would be forgotten too, and an endless cell would go on for ever. So
 //! an interrupt belongs to a cell, and the runner hears it again every 20 ms until that cell is over.
+//!
+//! A native call that never looks cannot be stopped. Who interrupts the same cell twice and still waits
+//! is told so, once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -14,6 +17,10 @@ use super::Interrupt;
 
 /// The time between two calls of the runner's interrupt.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a cell may go on after the second interrupt before it counts as stuck. A cell that looks
+/// ends within this time.
+const STUCK: Duration = Duration::from_millis(250);
 
 /// No cell; cells count from 1.
 const NONE: u64 = 0;
@@ -27,6 +34,8 @@ pub struct Interrupts {
     running: AtomicU64,
     /// The cell that is to be stopped.
     unwanted: AtomicU64,
+    /// How often it was asked to.
+    asked: AtomicU64,
     news: Notify,
 }
 
@@ -38,6 +47,7 @@ impl Interrupts {
             begun: AtomicU64::new(NONE),
             running: AtomicU64::new(NONE),
             unwanted: AtomicU64::new(NONE),
+            asked: AtomicU64::new(0),
             news: Notify::new(),
         }
     }
@@ -57,18 +67,32 @@ impl Interrupts {
     pub fn request(&self) {
         let cell = self.running.load(Ordering::SeqCst);
         if cell != NONE {
-            self.unwanted.store(cell, Ordering::SeqCst);
+            if self.unwanted.swap(cell, Ordering::SeqCst) == cell {
+                self.asked.fetch_add(1, Ordering::SeqCst);
+            } else {
+                self.asked.store(1, Ordering::SeqCst);
+            }
             self.news.notify_one();
         }
     }
 
-    /// Passes requests on to the runner; never ends.
-    pub async fn pass_on(&self) {
+    /// Passes requests on to the runner; never ends. Calls `stuck` when a cell goes on although it was
+    /// asked to stop more than once.
+    pub async fn pass_on(&self, stuck: impl Fn()) {
         loop {
             self.news.notified().await;
             let cell = self.unwanted.load(Ordering::SeqCst);
+            let mut second: Option<Instant> = None;
+            let mut told = false;
             while self.running.load(Ordering::SeqCst) == cell {
                 (self.call)();
+                if self.asked.load(Ordering::SeqCst) > 1 {
+                    let since = *second.get_or_insert_with(Instant::now);
+                    if !told && since.elapsed() >= STUCK {
+                        told = true;
+                        stuck();
+                    }
+                }
                 sleep(AGAIN).await;
             }
         }
@@ -93,7 +117,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             tokio::select! {
-                () = interrupts.pass_on() => {}
+                () = interrupts.pass_on(|| {}) => {}
                 () = during(&interrupts) => {}
             }
         });
@@ -112,6 +136,33 @@ mod tests {
         });
         // The timer of a busy machine may be late, so fewer calls than five are right too.
         assert!((2..=6).contains(&count), "{count} calls");
+    }
+
+    #[test]
+    fn only_a_second_interrupt_of_a_cell_that_goes_on_calls_it_stuck() {
+        let interrupts = Interrupts::new(Arc::new(|| {}));
+        let told = AtomicUsize::new(0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let during = async {
+                for second in [false, true] {
+                    interrupts.begin_cell();
+                    interrupts.request();
+                    sleep(AGAIN).await;
+                    if second {
+                        interrupts.request();
+                    }
+                    sleep(STUCK * 2).await;
+                    interrupts.end_cell();
+                    assert_eq!(told.load(Ordering::SeqCst), usize::from(second));
+                    sleep(AGAIN * 2).await;
+                }
+            };
+            tokio::select! {
+                () = interrupts.pass_on(|| { told.fetch_add(1, Ordering::SeqCst); }) => {}
+                () = during => {}
+            }
+        });
     }
 
     #[test]

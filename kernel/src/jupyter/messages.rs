@@ -83,12 +83,13 @@ pub fn execute_result(count: u64, value: &Display) -> Value {
 pub fn execute_reply(
     count: u64,
     failure: Option<&Failure>,
+    payload: Vec<Value>,
     expressions: Map<String, Value>,
 ) -> Value {
     let mut reply = json!({
         "status": "ok",
         "execution_count": count,
-        "payload": [],
+        "payload": payload,
         "user_expressions": expressions,
     });
     if let Some(failure) = failure {
@@ -103,6 +104,16 @@ pub fn execute_reply(
 /// Content of `execute_reply` for a cell that did not run because an earlier one failed.
 pub fn aborted(count: u64) -> Value {
     json!({"status": "aborted", "execution_count": count, "payload": [], "user_expressions": {}})
+}
+
+/// Content of a reply that says no: with the kind of error in one word, and the error in one line.
+pub fn refused(name: &str, message: &str) -> Value {
+    json!({
+        "status": "error",
+        "ename": name,
+        "evalue": message,
+        "traceback": [format!("{name}: {message}")],
+    })
 }
 
 /// The value of one of `user_expressions`.
@@ -170,7 +181,7 @@ mod tests {
         let outcome = CellOutcome::Interrupted { message: "stopped".to_owned() };
         let failure = Failure::of(&outcome).unwrap();
         assert_eq!(failure.content()["traceback"], json!(["Interrupted: stopped"]));
-        let reply = execute_reply(3, Some(&failure), Map::new());
+        let reply = execute_reply(3, Some(&failure), Vec::new(), Map::new());
         assert_eq!(reply["status"], "error");
         assert_eq!(reply["ename"], "Interrupted");
     }
@@ -178,7 +189,7 @@ mod tests {
     #[test]
     fn a_cell_without_a_value_is_no_failure() {
         assert_eq!(Failure::of(&CellOutcome::Value(None)), None);
-        let reply = execute_reply(1, None, Map::new());
+        let reply = execute_reply(1, None, Vec::new(), Map::new());
         assert_eq!(reply["status"], "ok");
         assert!(reply.get("ename").is_none());
     }

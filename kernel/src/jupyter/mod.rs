@@ -3,11 +3,14 @@
 //! ```text
 //! front end ──shell───> reader ──execute──> cell thread ──> outbox ──> writer ──iopub, shell──> front end
 //!           ──control─> control (interrupt, shutdown), answered while a cell runs
+//!           <──stdin──> questions of a cell (`input`) and their answers
 //! ```
 //!
 //! The sockets live on two tokio workers and never run code. Code runs on one thread of its own, cell
 //! after cell. Everything that cell says, and the reply that ends it, goes through one ordered queue
-//! ([`outbox`]). Source: "Messaging in Jupyter", protocol 5.5.
+//! ([`outbox`]). Completion and help are answered while a cell runs too, from the names there were when
+//! it began ([`Look`]). Subshells and the debugger are not there and say so when they are asked for.
+//! Source: "Messaging in Jupyter", protocol 5.5.
 //!
 //! | file | what it is for |
 //! |---|---|
@@ -18,12 +21,16 @@
 //! | `cells.rs` | the thread that runs cells |
 //! | `output.rs` | what one cell says |
 //! | `outbox.rs` | one ordered queue of everything the kernel says |
+//! | `questions.rs` | questions of a cell to the user |
 //! | `panel.rs` | the progress line of a cell |
 //! | `interrupts.rs` | interrupts that are not lost |
-//! | `history.rs` | the cells of this session |
+//! | `history.rs` | the cells of this session and of earlier ones |
+//! | `archive.rs` | the cells of all sessions on disk |
+//! | `requests.rs` | the answers that need no cell |
 //! | `shared.rs` | what the tasks and the cell thread share |
 //! | `error.rs` | what ends the kernel, and what spoils one message |
 
+pub mod archive;
 pub mod cells;
 pub mod connection;
 pub mod error;
@@ -33,6 +40,8 @@ pub mod messages;
 pub mod outbox;
 pub mod output;
 pub mod panel;
+pub mod questions;
+pub mod requests;
 pub mod server;
 pub mod shared;
 pub mod wire;
@@ -50,27 +59,50 @@ pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
 
 /// What the kernel needs of a session: run a cell, and know about code without running it.
 ///
-/// All methods are called from the cell thread, one at a time. Positions are counted in characters
-/// (Unicode code points), as the protocol counts them.
-pub trait CellRunner: Send {
+/// All methods are called from the cell thread, one at a time.
+pub trait CellRunner: Look + Send {
     /// Runs a cell and sends what it says to `output`.
     ///
     /// An interrupt that comes while this runs ends it with [`CellOutcome::Interrupted`]. One that
     /// came before must not: clear the flag first. Nothing is lost by that, because interrupts for
     /// this cell are repeated.
-    fn run_cell(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome;
+    fn run_cell(&mut self, cell: Cell<'_>, output: &Arc<dyn Output>) -> CellOutcome;
 
+    /// Gives the value of an expression that a front end wants to know; no cell of the user's.
+    fn evaluate(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome;
+
+    /// What can be known of code while a cell runs: the names as they are now.
+    fn names(&self) -> Names;
+
+    /// The language of the cells. Asked once, before the first cell.
+    fn language(&self) -> LanguageInfo;
+}
+
+/// What answers from any thread while a runner is at work, without waiting for it.
+pub type Names = Arc<dyn Look + Send + Sync>;
+
+/// What can be known of code without running it. Positions are counted in characters (Unicode code
+/// points), as the protocol counts them.
+pub trait Look {
     /// Whether `code` can be run as it stands or waits for more lines.
     fn completeness(&self, code: &str) -> Completeness;
 
     /// What can stand at the cursor.
     fn complete(&self, code: &str, cursor_chars: usize) -> Completion;
 
-    /// Help for the name at the cursor: signatures with `detail` 0, everything with 1.
-    fn inspect(&self, code: &str, cursor_chars: usize, detail: u8) -> Option<Display>;
+    /// Help for the name at the cursor.
+    fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display>;
+}
 
-    /// The language of the cells. Asked once, before the first cell.
-    fn language(&self) -> LanguageInfo;
+/// A cell to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell<'a> {
+    /// Its code.
+    pub code: &'a str,
+    /// The number beside it; a cell that is not counted has that of the last one.
+    pub number: u64,
+    /// Whether it belongs to the notebook: a front end may run cells nobody sees.
+    pub remembered: bool,
 }
 
 /// How a cell ends.

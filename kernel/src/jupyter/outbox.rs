@@ -31,6 +31,8 @@ pub enum Channel {
     Iopub,
     /// To the sender of a request on the shell socket.
     Shell,
+    /// A question to the sender of a request, on its stdin socket.
+    Stdin,
 }
 
 /// A text stream of a cell.
@@ -87,6 +89,11 @@ impl Outbox {
     /// Puts a reply of the shell socket behind everything that waits.
     pub fn reply(&self, reply: Outgoing) {
         self.put(Channel::Shell, reply);
+    }
+
+    /// Puts a question on the stdin socket behind everything that waits.
+    pub fn question(&self, question: Outgoing) {
+        self.put(Channel::Stdin, question);
     }
 
     fn put(&self, channel: Channel, message: Outgoing) {

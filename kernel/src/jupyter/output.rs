@@ -3,35 +3,68 @@
 //! Each cell has its own [`CellOutput`], so text that a thread of an earlier cell still writes goes
 //! under that earlier cell.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use woolshed_engine::progress::Progress;
 
 use super::outbox::{Outbox, Stream};
 use super::panel::Panel;
-use super::wire::Parent;
-use crate::session::{Display, Output};
+use super::questions::Questions;
+use super::wire::{Outgoing, Parent};
+use crate::session::{Display, Output, Unanswered};
+
+/// Where a cell's questions go.
+pub struct Asking {
+    /// The question that waits.
+    pub questions: Arc<Questions>,
+    /// Who sent the cell; none when the request says that nobody answers there.
+    pub identities: Option<Vec<Bytes>>,
+}
 
 /// The output of one cell.
 pub struct CellOutput {
     outbox: Arc<Outbox>,
     parent: Parent,
+    asking: Asking,
+    /// The displays this cell has put at named places.
+    places: Mutex<HashSet<String>>,
+    /// Help for the pager of the front end.
+    pages: Mutex<Vec<Value>>,
     /// The request asked for no output at all.
     silent: bool,
     panel: Mutex<Option<Panel>>,
+    /// A line that stands above all progress; empty for none.
+    headline: Mutex<String>,
     /// A display that work left empty and the next may use.
     vacant: Mutex<Option<String>>,
 }
 
 impl CellOutput {
     /// The output of the cell that `parent` asks for; a `silent` cell says nothing.
-    pub fn new(outbox: Arc<Outbox>, parent: Parent, silent: bool) -> Self {
-        Self { outbox, parent, silent, panel: Mutex::new(None), vacant: Mutex::new(None) }
+    pub fn new(outbox: Arc<Outbox>, parent: Parent, asking: Asking, silent: bool) -> Self {
+        Self {
+            outbox,
+            parent,
+            asking,
+            places: Mutex::default(),
+            pages: Mutex::default(),
+            silent,
+            panel: Mutex::new(None),
+            headline: Mutex::default(),
+            vacant: Mutex::new(None),
+        }
+    }
+
+    /// What the cell asked the front end to do besides: `payload` of its reply.
+    pub fn payload(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.pages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends a panel that is still drawn when the cell is over: a failed or stopped work never says
@@ -58,6 +91,10 @@ impl CellOutput {
     fn update(&self, id: &str, data: Value) {
         let content = json!({"data": data, "metadata": {}, "transient": {"display_id": id}});
         self.outbox.broadcast(&self.parent, "update_display_data", content);
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn vacant(&self) -> MutexGuard<'_, Option<String>> {
@@ -104,12 +141,17 @@ impl Output for CellOutput {
         if !shown.take(progress, now) {
             return;
         }
+        shown.headline.clone_from(&self.headline.lock().unwrap_or_else(PoisonError::into_inner));
         if shown.shown {
             self.update(&shown.id, shown.bundle(now));
         } else {
             self.show(shown.bundle(now), json!({"display_id": shown.id}));
         }
         shown.shown = true;
+    }
+
+    fn headline(&self, line: &str) {
+        *self.headline.lock().unwrap_or_else(PoisonError::into_inner) = line.to_string();
     }
 
     fn progress_done(&self, summary: &str) {
@@ -126,6 +168,53 @@ impl Output for CellOutput {
             None if summary.is_empty() => {}
             None => self.show(json!({"text/plain": summary}), json!({})),
         }
+    }
+
+    fn display_at(&self, place: &str, display: &Display) {
+        if self.silent {
+            return;
+        }
+        self.vacant().take();
+        self.outbox.wait_for_room();
+        let id = format!("woolshed-{place}");
+        let first = self.places().insert(place.to_owned());
+        if first {
+            self.show(mime_bundle(display), json!({"display_id": id}));
+        } else {
+            self.update(&id, mime_bundle(display));
+        }
+    }
+
+    fn clear(&self, wait: bool) {
+        if self.silent {
+            return;
+        }
+        // What was shown is gone, and with it every display that could be updated.
+        self.vacant().take();
+        self.places().clear();
+        if let Some(panel) = self.panel().as_mut() {
+            panel.shown = false;
+        }
+        self.outbox.broadcast(&self.parent, "clear_output", json!({"wait": wait}));
+    }
+
+    fn page(&self, display: &Display) {
+        if !self.silent {
+            let page = json!({"source": "page", "data": mime_bundle(display), "start": 0});
+            self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(page);
+        }
+    }
+
+    fn ask(&self, prompt: &str, stopped: &dyn Fn() -> bool) -> Result<String, Unanswered> {
+        let Some(identities) = &self.asking.identities else {
+            return Err(Unanswered::Nobody("this front end lets cells ask nothing".to_owned()));
+        };
+        let question = Outgoing {
+            identities: identities.clone(),
+            content: json!({"prompt": prompt, "password": false}),
+            ..Outgoing::broadcast(&self.parent, "input_request", Value::Null)
+        };
+        self.asking.questions.ask(|| self.outbox.question(question), stopped)
     }
 }
 
@@ -156,7 +245,8 @@ mod tests {
 
     fn said(speak: impl Fn(&CellOutput), silent: bool) -> Vec<(String, Value)> {
         let outbox = Arc::new(Outbox::default());
-        let output = CellOutput::new(outbox.clone(), Arc::new(Fields::new()), silent);
+        let asking = Asking { questions: Arc::default(), identities: None };
+        let output = CellOutput::new(outbox.clone(), Arc::new(Fields::new()), asking, silent);
         speak(&output);
         output.finish();
         outbox.close();
@@ -266,14 +356,51 @@ mod tests {
     }
 
     #[test]
+    fn a_named_place_is_shown_once_and_then_updated_until_it_is_cleared() {
+        let said = said(
+            |output| {
+                for text in ["1", "2"] {
+                    output.display_at("loss", &Display::text(text));
+                }
+                output.clear(true);
+                output.display_at("loss", &Display::text("3"));
+            },
+            false,
+        );
+        let kinds: Vec<&str> = said.iter().map(|(kind, _)| kind.as_str()).collect();
+        let expected = ["display_data", "update_display_data", "clear_output", "display_data"];
+        assert_eq!(kinds, expected);
+        assert_eq!(said[1].1["transient"], said[0].1["transient"]);
+        assert_eq!(said[1].1["data"]["text/plain"], "2");
+        assert_eq!(said[2].1, json!({"wait": true}));
+    }
+
+    #[test]
+    fn help_goes_to_the_pager_and_a_question_without_stdin_fails_at_once() {
+        let outbox = Arc::new(Outbox::default());
+        let asking = Asking { questions: Arc::default(), identities: None };
+        let output = CellOutput::new(outbox, Arc::new(Fields::new()), asking, false);
+        output.page(&Display::text("help"));
+        let payload = output.payload();
+        assert_eq!(payload[0]["source"], "page");
+        assert_eq!(payload[0]["data"]["text/plain"], "help");
+        assert!(output.payload().is_empty());
+        assert!(matches!(output.ask("?", &|| false), Err(Unanswered::Nobody(_))));
+    }
+
+    #[test]
     fn a_silent_cell_says_nothing() {
         let said = said(
             |output| {
                 output.stdout("x\n");
                 output.stderr("x\n");
                 output.display(&Display::text("x"));
+                output.display_at("x", &Display::text("x"));
+                output.clear(false);
+                output.page(&Display::text("x"));
                 output.progress(&step(1));
                 output.progress_done("x");
+                assert!(output.payload().is_empty());
             },
             true,
         );

@@ -25,6 +25,8 @@ pub struct Panel {
     began: Instant,
     done_then: u64,
     drawn: Instant,
+    /// A line that stands above; empty for none.
+    pub headline: String,
     /// Whether the display is there.
     pub shown: bool,
 }
@@ -33,7 +35,7 @@ impl Panel {
     /// A panel for work that reports for the first time.
     pub fn new(id: String, progress: &Progress, now: Instant) -> Self {
         let (last, done_then) = (progress.clone(), progress.done);
-        Self { id, last, began: now, done_then, drawn: now, shown: false }
+        Self { id, last, began: now, done_then, drawn: now, headline: String::new(), shown: false }
     }
 
     /// Takes a report. True when it is time to draw.
@@ -60,8 +62,14 @@ impl Panel {
             }
             _ => "<progress></progress> ".to_owned(),
         };
-        let html = format!("<div style=\"font-family:monospace\">{bar}{}</div>", escape(&line));
-        json!({"text/plain": line, "text/html": html})
+        let (mut above, mut text) = (String::new(), line.clone());
+        if !self.headline.is_empty() {
+            above = format!("{}<br>", escape(&self.headline));
+            text = format!("{}\n{line}", self.headline);
+        }
+        let html =
+            format!("<div style=\"font-family:monospace\">{above}{bar}{}</div>", escape(&line));
+        json!({"text/plain": text, "text/html": html})
     }
 
     /// What is left of work that ended without a summary: `prune: stopped at 120/500 steps`.

@@ -11,21 +11,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 use zeromq::{
     RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend,
     XPubSocket, ZmqMessage,
 };
 
-use super::cells::{CellThread, without_runner};
+use super::archive::Archive;
+use super::cells::CellThread;
 use super::connection::Connection;
 use super::error::JupyterError;
-use super::outbox::Channel;
+use super::outbox::{Channel, Stream};
 use super::shared::Shared;
 use super::wire::{Incoming, Outgoing};
-use super::{CellRunner, Interrupt, log, messages};
+use super::{CellRunner, Interrupt, log, messages, requests};
+use crate::session::Unanswered;
 
 /// How long a broadcast waits for a front end that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,7 +84,10 @@ async fn live(
     let iopub: XPubSocket = bind("iopub", &connection.iopub).await?;
     let heartbeat: RepSocket = bind("heartbeat", &connection.heartbeat).await?;
 
-    let shared = Arc::new(Shared::new(&connection.key, runner.language(), interrupt));
+    let archive = Archive::new(Archive::usual_folder());
+    let (language, names) = (runner.language(), runner.names());
+    let shared = Arc::new(Shared::new(&connection.key, language, interrupt, names, archive));
+    let connection = Arc::new(connection.clone());
     let (requests, receiver) = channel();
     let cells = CellThread::new(runner, receiver, shared.clone());
     let cells = thread::Builder::new()
@@ -96,13 +102,17 @@ async fn live(
 
     let stop = Arc::new(Notify::new());
     let (shell_out, shell_in) = shell.split();
-    let writer = tokio::spawn(write(iopub, shell_out, shared.clone()));
-    let shell = tokio::spawn(read_shell(shell_in, requests, shared.clone(), stop.clone()));
-    tokio::spawn(read_control(control, shared.clone(), stop.clone()));
-    tokio::spawn(drain(stdin, shared.clone()));
+    let (stdin_out, stdin_in) = stdin.split();
+    let (ask, questions) = unbounded_channel();
+    let writer = tokio::spawn(write(iopub, shell_out, ask, shared.clone()));
+    let shell = Shell { shared: shared.clone(), connection: connection.clone(), requests };
+    let shell = tokio::spawn(shell.read(shell_in, stop.clone()));
+    tokio::spawn(read_control(control, shared.clone(), connection, stop.clone()));
+    tokio::spawn(ask_questions(stdin_out, questions, shared.clone()));
+    tokio::spawn(read_answers(stdin_in, shared.clone()));
     tokio::spawn(beat(heartbeat));
     let interrupted = shared.clone();
-    tokio::spawn(async move { interrupted.interrupts.pass_on().await });
+    tokio::spawn(async move { interrupted.interrupts.pass_on(|| say_stuck(&interrupted)).await });
 
     tokio::select! {
         () = stop.notified() => {}
@@ -148,90 +158,115 @@ fn clear_stale(connection: &Connection) {
 
 /// The next sound message of a socket. What cannot be read is logged and dropped.
 async fn receive(socket: &mut impl SocketRecv, shared: &Shared, name: &str) -> Incoming {
+    let mut failures = 0;
     loop {
         match socket.recv().await {
             Ok(frames) => match shared.wire.decode(frames.into_vec()) {
                 Ok(message) => return message,
-                Err(error) => log(format_args!("{name}: message dropped: {error}")),
+                Err(error) => shared.dropped.log(name, &error),
             },
             Err(error) => {
-                log(format_args!("{name}: {error}"));
-                // A socket that fails again and again must not take a whole core.
-                sleep(LINGER).await;
+                shared.dropped.log(name, &error);
+                failures += 1;
+                pause(failures).await;
             }
         }
+    }
+}
+
+/// Waits after a socket has failed so often in a row: one broken frame holds nobody up, and a socket
+/// that is broken for good does not take a whole core.
+async fn pause(failures: u32) {
+    if failures < 1000 {
+        tokio::task::yield_now().await;
+    } else {
+        sleep(LINGER).await;
     }
 }
 
 /// Hands code to the cell thread and answers everything else at once.
-async fn read_shell(
-    mut socket: RouterRecvHalf,
-    requests: Sender<Incoming>,
+struct Shell {
     shared: Arc<Shared>,
-    stop: Arc<Notify>,
-) {
-    loop {
-        let request = receive(&mut socket, &shared, "shell").await;
-        let passed_on = match request.kind() {
-            "execute_request" => {
-                shared.cell_comes();
-                requests.send(request)
-            }
-            "complete_request" | "inspect_request" | "is_complete_request" => {
-                if shared.is_busy() {
-                    let content = without_runner(&request);
-                    shared.answer(&request, content);
-                    Ok(())
-                } else {
-                    requests.send(request)
-                }
-            }
-            "shutdown_request" => {
-                let content = shutdown_reply(&request);
-                shared.answer(&request, content);
+    connection: Arc<Connection>,
+    requests: Sender<Incoming>,
+}
+
+impl Shell {
+    async fn read(self, mut socket: RouterRecvHalf, stop: Arc<Notify>) {
+        loop {
+            let request = receive(&mut socket, &self.shared, "shell").await;
+            let ends = request.kind() == "shutdown_request";
+            // When the cell thread has ended, nothing can run any more.
+            let goes_on = self.take(request);
+            if ends || !goes_on {
                 stop.notify_one();
-                Ok(())
             }
-            "comm_open" => {
-                // No target is known here; closing at once is what the protocol asks for.
-                let closed = json!({"comm_id": request.text("comm_id"), "data": {}});
-                shared.outbox.broadcast(&request.header, "comm_close", closed);
-                Ok(())
+            if !goes_on {
+                return;
             }
-            "comm_msg" | "comm_close" => Ok(()),
-            kind => {
-                match knowledge(&request, &shared) {
-                    Some(content) => shared.answer(&request, content),
-                    None => log(format_args!("shell: {kind} is not known; it is ignored")),
-                }
-                Ok(())
-            }
-        };
-        if passed_on.is_err() {
-            // The cell thread has ended: nothing can run any more.
-            stop.notify_one();
-            return;
         }
     }
-}
 
-/// Answers that need nobody else.
-fn knowledge(request: &Incoming, shared: &Shared) -> Option<Value> {
-    match request.kind() {
-        "kernel_info_request" => Some(messages::kernel_info(&shared.language)),
-        "history_request" => Some(shared.history().reply(request)),
-        "comm_info_request" => Some(json!({"status": "ok", "comms": {}})),
-        "connect_request" => Some(json!({"status": "ok"})),
-        _ => None,
+    /// Answers a request or passes it on. False when there is no cell thread to pass it on to.
+    fn take(&self, request: Incoming) -> bool {
+        let shared = &self.shared;
+        if let Some(content) = requests::complaint(&request) {
+            shared.answer(&request, content);
+            return true;
+        }
+        match request.kind() {
+            "execute_request" => {
+                shared.cell_comes();
+                return self.requests.send(request).is_ok();
+            }
+            "complete_request" | "inspect_request" | "is_complete_request" => {
+                if !shared.is_busy() {
+                    return self.requests.send(request).is_ok();
+                }
+                let content = requests::look(shared.names().as_ref(), &request);
+                shared.answer(&request, content);
+            }
+            "shutdown_request" => shared.answer(&request, requests::shutdown(&request)),
+            "comm_open" | "comm_msg" | "comm_close" => self.comm(&request),
+            kind => match requests::knowledge(&request, shared, &self.connection) {
+                Some(content) => shared.answer(&request, content),
+                None => shared.dropped.log("shell", &format_args!("{kind:.80} is not known")),
+            },
+        }
+        true
+    }
+
+    /// No target of a comm is known here; closing at once is what the protocol asks for.
+    fn comm(&self, request: &Incoming) {
+        let (outbox, parent) = (&self.shared.outbox, &request.header);
+        outbox.broadcast(parent, "status", messages::status("busy"));
+        if request.kind() == "comm_open" {
+            let closed = json!({"comm_id": request.text("comm_id"), "data": {}});
+            outbox.broadcast(parent, "comm_close", closed);
+        }
+        outbox.broadcast(parent, "status", messages::status("idle"));
     }
 }
 
-fn shutdown_reply(request: &Incoming) -> Value {
-    json!({"status": "ok", "restart": request.flag("restart", false)})
+/// Tells under the running cell why it does not stop, and what can be done.
+fn say_stuck(shared: &Shared) {
+    let Some(parent) = shared.running() else { return };
+    shared.outbox.text(
+        &parent,
+        Stream::Stderr,
+        "The cell has been asked to stop and is inside a call that does not look. It stops when that \
+         call returns. To end it now, restart the kernel: saved runs and files stay, variables are \
+         lost.\n",
+    );
 }
 
 /// Interrupt and shutdown.
-async fn read_control(mut socket: RouterSocket, shared: Arc<Shared>, stop: Arc<Notify>) {
+async fn read_control(
+    mut socket: RouterSocket,
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    stop: Arc<Notify>,
+) {
     loop {
         let request = receive(&mut socket, &shared, "control").await;
         let content = match request.kind() {
@@ -239,11 +274,11 @@ async fn read_control(mut socket: RouterSocket, shared: Arc<Shared>, stop: Arc<N
                 shared.interrupts.request();
                 Some(json!({"status": "ok"}))
             }
-            "shutdown_request" => Some(shutdown_reply(&request)),
-            _ => knowledge(&request, &shared),
+            "shutdown_request" => Some(requests::shutdown(&request)),
+            _ => requests::knowledge(&request, &shared, &connection),
         };
         let Some(content) = content else {
-            log(format_args!("control: {} is not known; it is ignored", request.kind()));
+            shared.dropped.log("control", &format_args!("{:.80} is not known", request.kind()));
             continue;
         };
         let (outbox, parent) = (&shared.outbox, &request.header);
@@ -266,7 +301,12 @@ async fn read_control(mut socket: RouterSocket, shared: Arc<Shared>, stop: Arc<N
 }
 
 /// Sends what the outbox gives, and greets who subscribes.
-async fn write(mut iopub: XPubSocket, mut shell: RouterSendHalf, shared: Arc<Shared>) {
+async fn write(
+    mut iopub: XPubSocket,
+    mut shell: RouterSendHalf,
+    ask: UnboundedSender<Outgoing>,
+    shared: Arc<Shared>,
+) {
     let mut patience = PATIENCE;
     loop {
         let (channel, message) = tokio::select! {
@@ -286,6 +326,8 @@ async fn write(mut iopub: XPubSocket, mut shell: RouterSendHalf, shared: Arc<Sha
                     log(format_args!("shell: a reply is lost: {error}"));
                 }
             }
+            // It ends with the kernel only.
+            Channel::Stdin => drop(ask.send(message)),
             Channel::Iopub => match timeout(patience, send(&mut iopub, &shared, message)).await {
                 Ok(sent) => {
                     patience = PATIENCE;
@@ -328,21 +370,52 @@ fn welcome(frames: &ZmqMessage) -> Option<Outgoing> {
 
 /// Sends every heartbeat back.
 async fn beat(mut socket: RepSocket) {
+    let mut failures = 0;
     loop {
         match socket.recv().await {
             Ok(frames) => {
+                failures = 0;
                 // A front end that left between its question and the answer needs none.
                 let _ = socket.send(frames).await;
             }
-            Err(_) => sleep(LINGER).await,
+            Err(_) => {
+                failures += 1;
+                pause(failures).await;
+            }
         }
     }
 }
 
-/// Reads what comes on the stdin socket: no cell asks the user anything yet.
-async fn drain(mut socket: RouterSocket, shared: Arc<Shared>) {
+/// Sends the questions of cells. A front end opens its sockets one after the other, so one that is not
+/// there yet is tried again for a moment.
+async fn ask_questions(
+    mut socket: RouterSendHalf,
+    mut questions: UnboundedReceiver<Outgoing>,
+    shared: Arc<Shared>,
+) {
+    while let Some(question) = questions.recv().await {
+        let deadline = Instant::now() + LAST_CELL;
+        while let Err(error) = send(&mut socket, &shared, question.clone()).await {
+            if Instant::now() >= deadline {
+                log(format_args!("stdin: a question is lost: {error}"));
+                let gone = "the front end has no stdin channel".to_owned();
+                shared.questions.answer(Err(Unanswered::Nobody(gone)));
+                break;
+            }
+            sleep(LINGER).await;
+        }
+    }
+}
+
+/// Hands answers of the user to the cell that waits for them.
+async fn read_answers(mut socket: RouterRecvHalf, shared: Arc<Shared>) {
     loop {
-        receive(&mut socket, &shared, "stdin").await;
+        let answer = receive(&mut socket, &shared, "stdin").await;
+        if answer.kind() == "input_reply" {
+            shared.questions.answer(Ok(answer.text("value").to_owned()));
+        } else {
+            shared.dropped.log("stdin", &format_args!("{:.80} is not known", answer.kind()));
+        }
     }
 }
 

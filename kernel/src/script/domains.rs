@@ -27,6 +27,7 @@ struct Inner {
     made: Mutex<Vec<(Vec<u8>, Arc<Domains>)>>,
 }
 
+#[derive(Debug)]
 enum From {
     Demo,
     Folder(PathBuf),
@@ -70,6 +71,35 @@ impl DomainsHandle {
         host.progress_done(&format!("{} domains, {tokens} tokens", domains.domains.len()));
         made.push((tokenizer.bytes().to_vec(), domains.clone()));
         Ok(domains)
+    }
+
+    /// What the rows are made from, in one text: handles with one text give the same rows. Files of a
+    /// folder count by name, size and time of change.
+    pub fn identity(&self) -> String {
+        let Inner { from, options, seed, .. } = &*self.0;
+        let mut text = format!("{from:?} {options:?} seed {seed}");
+        let mut open = match from {
+            From::Folder(dir) => vec![dir.clone()],
+            From::Demo | From::Texts(_) => Vec::new(),
+        };
+        while let Some(dir) = open.pop() {
+            let mut paths: Vec<PathBuf> =
+                std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            paths.sort();
+            for path in paths {
+                let Ok(about) = path.metadata() else { continue };
+                if about.is_dir() {
+                    open.push(path);
+                } else {
+                    text.push_str(&format!(
+                        "\n{path:?} {} {:?}",
+                        about.len(),
+                        about.modified().ok()
+                    ));
+                }
+            }
+        }
+        text
     }
 
     /// The rows made last.

@@ -12,7 +12,12 @@
 //! | `inspect.rs` | gates, multipliers, layers, charts, judges |
 //! | `recipe.rs` | the script that makes a run or a model again |
 //! | `literal.rs` | values as the language writes them |
-//! | `tables.rs` | tables and charts, and saving them |
+//! | `tables.rs` | tables, and how every value shows itself |
+//! | `table_ops.rs` | filter, sort, group, join: tables from tables |
+//! | `table_files.rs` | tables and values as files, and tables out of files |
+//! | `charts.rs` | charts, and saving them |
+//! | `sweep.rs` | an experiment over many points |
+//! | `cells.rs` | input, clear_output, show_at, sleep, vars: the notebook |
 //! | `lab.rs` | show, param, help: the session itself |
 //! | `options.rs` | option maps, read and checked |
 //! | `convert.rs` | engine values to script values |
@@ -22,6 +27,8 @@
 //! help in a cell and the reference page.
 
 mod branches;
+mod cells;
+mod charts;
 mod convert;
 mod domains;
 mod edits;
@@ -35,6 +42,9 @@ pub mod reference;
 mod run_options;
 mod runs;
 mod shapes;
+mod sweep;
+mod table_files;
+mod table_ops;
 mod tables;
 
 use std::sync::Arc;
@@ -44,6 +54,7 @@ use woolshed_engine as engine;
 
 use crate::session::Host;
 
+pub use cells::variables;
 pub use tables::display;
 
 /// What a script function gives: a value, or an error that stops the script.
@@ -51,6 +62,9 @@ pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;
 
 /// Makes the Rhai engine of a session.
 pub fn engine(host: &Host) -> Engine {
+    // Rhai's hashes of code are else drawn anew in every process, and a sweep knows its closure by them.
+    // An error says that an earlier session has set them.
+    let _ = rhai::config::hashing::set_hashing_seed(Some([1, 2, 3, 4]));
     let mut rhai = Engine::new();
     rhai.set_default_tag(Dynamic::from(host.clone()));
     rhai.set_max_call_levels(128);
@@ -71,7 +85,12 @@ pub fn engine(host: &Host) -> Engine {
     edits::register(&mut rhai);
     inspect::register(&mut rhai);
     tables::register(&mut rhai);
+    table_ops::register(&mut rhai);
+    table_files::register(&mut rhai);
+    charts::register(&mut rhai);
+    sweep::register(&mut rhai);
     lab::register(&mut rhai);
+    cells::register(&mut rhai);
     rhai
 }
 
@@ -94,12 +113,14 @@ pub(crate) fn fail(message: impl std::fmt::Display) -> Box<EvalAltResult> {
 pub(crate) fn raise(error: impl Into<engine::Error>) -> Box<EvalAltResult> {
     let error = error.into();
     if error.is_interrupted() {
-        return Box::new(EvalAltResult::ErrorTerminated(
-            Dynamic::from(INTERRUPTED),
-            Position::NONE,
-        ));
+        return interrupted();
     }
     fail(error)
+}
+
+/// The error that ends a script and cannot be caught.
+pub(crate) fn interrupted() -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(INTERRUPTED), Position::NONE))
 }
 
 /// Registers the functions of a plugin module in the global namespace.

@@ -418,6 +418,18 @@ mod functions {
         model.random_cut(&target.0, seed).map_err(raise)
     }
 
+    /// Cuts the model to the target shape and keeps the parts with the largest weights, by their L2
+    /// norm: one-shot pruning without data, a second baseline.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// print(model.magnitude_cut(target_shape(#{layers: 2})).shape().layers);
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn magnitude_cut(model: &mut Model, target: TargetHandle) -> ScriptResult<Model> {
+        model.magnitude_cut(&target.0).map_err(raise)
+    }
+
     /// Writes the model to a folder that usual loaders open: `config.json`, `model.safetensors`,
     /// tokenizer files. A relative folder starts at `--out`. Gives the folder.
     ///

@@ -134,6 +134,10 @@ impl Script {
                 let at = options(&[("seed", whole("the seed of a random cut", *seed)?)]);
                 format!("{of}.random_cut({}, {at})", shape(target))
             }
+            ModelOrigin::MagnitudeCut { of, target } => {
+                let of = self.model(of)?;
+                format!("{of}.magnitude_cut({})", shape(target))
+            }
             ModelOrigin::Extracted { run } => {
                 let origin: RunOrigin = serde_json::from_value(Value::clone(run))?;
                 format!("{}.extract()", self.run(&origin)?)

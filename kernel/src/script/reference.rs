@@ -58,7 +58,7 @@ impl Function {
 }
 
 /// Types that scripts hold handles of.
-const HANDLES: [&str; 6] = ["Model", "TargetShape", "Domains", "Run", "Table", "Chart"];
+const HANDLES: [&str; 7] = ["Model", "TargetShape", "Domains", "Run", "Sweep", "Table", "Chart"];
 
 /// A Rust type as a script names it.
 pub(crate) fn script_type(rust: &str) -> String {
@@ -80,6 +80,8 @@ pub(crate) fn script_type(rust: &str) -> String {
         "RunHandle" => "Run",
         "DomainsHandle" => "Domains",
         "TargetHandle" => "TargetShape",
+        "SweepHandle" => "Sweep",
+        "FnPtr" | "Fn" => "closure",
         other => other,
     }
     .to_string()

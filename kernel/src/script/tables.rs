@@ -1,20 +1,20 @@
-//! Script functions of tables and charts, and how every value shows itself.
+//! Script functions that make tables and look into them, and how every value shows itself.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, INT, Map};
 use woolshed_engine::model::Model;
 use woolshed_engine::names::nearest;
-use woolshed_engine::view::{BarChart, Cell, Chart, Column, LineChart, Series, Table};
+use woolshed_engine::view::{Cell, Chart, Column, Table};
 
 use super::domains::DomainsHandle;
 use super::runs::RunHandle;
 use super::shapes::TargetHandle;
-use super::{ScriptResult, domains, fail, host, models, raise, runs, shapes};
+use super::sweep::SweepHandle;
+use super::{ScriptResult, domains, fail, models, raise, runs, shapes, sweep};
 use crate::session::Display;
 
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<Table>("Table");
-    rhai.register_type_with_name::<Chart>("Chart");
     super::register_global(rhai, exported_module!(functions));
 }
 
@@ -51,6 +51,9 @@ pub fn display(value: &Dynamic) -> ScriptResult<Display> {
             ..Display::default()
         });
     }
+    if let Some(sweep) = value.clone().try_cast::<SweepHandle>() {
+        return sweep::display(&sweep);
+    }
     if value.is_map() {
         let mut rows = Vec::new();
         flatten("", value, &mut rows);
@@ -80,7 +83,7 @@ fn flatten(name: &str, value: &Dynamic, rows: &mut Vec<(String, String)>) {
 }
 
 /// A value in one line.
-fn plain(value: &Dynamic) -> String {
+pub(super) fn plain(value: &Dynamic) -> String {
     if let Some(map) = value.clone().try_cast::<Map>() {
         return map.iter().map(|(k, v)| format!("{k} {}", plain(v))).collect::<Vec<_>>().join(", ");
     }
@@ -107,13 +110,17 @@ fn described(value: &Dynamic) -> Option<String> {
     if let Some(run) = value.read_lock::<RunHandle>() {
         return Some(runs::describe(&run));
     }
+    if let Some(sweep) = value.read_lock::<SweepHandle>() {
+        return Some(sweep::describe(&sweep));
+    }
     if let Some(table) = value.read_lock::<Table>() {
         return Some(format!("Table {} of {} rows", table.title(), table.rows()));
     }
     value.read_lock::<Chart>().map(|chart| format!("Chart {}", chart.title()))
 }
 
-fn cell(cell: &Cell) -> Dynamic {
+/// A cell as a script value; an empty one is unit.
+pub(super) fn dynamic(cell: &Cell) -> Dynamic {
     match cell {
         Cell::Text(s) => s.clone().into(),
         Cell::Int(i) => Dynamic::from_int(*i),
@@ -123,38 +130,35 @@ fn cell(cell: &Cell) -> Dynamic {
     }
 }
 
-/// The column that holds these values: numbers, flags, or else their text.
-fn column_from(values: &[Option<&Dynamic>]) -> Column {
-    let some = || values.iter().flatten().filter(|v| !v.is_unit());
-    let float = |v: &Dynamic| v.as_float().ok().or(v.as_int().ok().map(|i| i as f64));
-    if some().all(|v| v.is_int()) && some().count() > 0 {
-        return Column::Int(values.iter().map(|v| v.and_then(|v| v.as_int().ok())).collect());
+/// A script value as a cell; what is no number, flag or text is written as one.
+pub(super) fn cell(value: &Dynamic) -> Cell {
+    if value.is_unit() {
+        return Cell::Null;
     }
-    if some().all(|v| float(v).is_some()) && some().count() > 0 {
-        return Column::Float(values.iter().map(|v| v.and_then(float)).collect());
+    if let Ok(i) = value.as_int() {
+        return Cell::Int(i);
     }
-    if values.iter().all(|v| v.is_some_and(|v| v.is_bool())) && !values.is_empty() {
-        return Column::Flag(
-            values.iter().map(|v| v.is_some_and(|v| v.as_bool() == Ok(true))).collect(),
-        );
+    if let Ok(x) = value.as_float() {
+        return Cell::Float(x);
     }
-    Column::Text(
-        values
-            .iter()
-            .map(|v| {
-                v.map_or(String::new(), |v| if v.is_unit() { String::new() } else { plain(v) })
-            })
-            .collect(),
-    )
+    value.as_bool().map_or_else(|_| Cell::Text(plain(value)), Cell::Flag)
+}
+
+/// A row of a table as a map.
+pub(super) fn row(table: &Table, names: &[String], number: usize) -> ScriptResult<Map> {
+    let value = |name: &String| {
+        Ok((name.as_str().into(), dynamic(&table.value(number, name).map_err(raise)?)))
+    };
+    names.iter().map(value).collect()
 }
 
 fn make_table(title: &str, names: Vec<String>, rows: &[Map]) -> ScriptResult<Table> {
     let columns = names.into_iter().map(|name| {
-        let values: Vec<Option<&Dynamic>> = rows.iter().map(|row| row.get(name.as_str())).collect();
-        let column = column_from(&values);
-        (name, column)
+        let cells = rows.iter().map(|row| row.get(name.as_str()).map_or(Cell::Null, cell));
+        let cells = cells.collect();
+        (name, cells)
     });
-    Table::new(title, columns.collect()).map_err(raise)
+    Table::of_cells(title, columns.collect()).map_err(raise)
 }
 
 fn maps(rows: Array) -> ScriptResult<Vec<Map>> {
@@ -167,68 +171,7 @@ fn maps(rows: Array) -> ScriptResult<Vec<Map>> {
         .collect()
 }
 
-fn numbers(of: &str, value: Dynamic) -> ScriptResult<Vec<f64>> {
-    let array =
-        value.try_cast::<Array>().ok_or_else(|| fail(format!("`{of}` is no array of numbers")))?;
-    // An empty value, as a table has where nothing was measured, leaves a gap.
-    let number = |v: &Dynamic| match v.as_float().ok().or(v.as_int().ok().map(|i| i as f64)) {
-        Some(x) => Ok(x),
-        None if v.is_unit() => Ok(f64::NAN),
-        None => Err(fail(format!("`{of}` holds \"{}\", which is no number", plain(v)))),
-    };
-    array.iter().map(number).collect()
-}
-
-fn write_json(ctx: &NativeCallContext, path: &str, value: &Dynamic) -> ScriptResult<String> {
-    let place = host(ctx)?.place(path);
-    if let Some(table) = value.clone().try_cast::<Table>() {
-        folder_of(&place)?;
-        table.write_json(&place).map_err(raise)?;
-    } else {
-        let json = json(value);
-        let text = serde_json::to_string_pretty(&json).map_err(fail)?;
-        crate::files::write(&place, text.as_bytes()).map_err(fail)?;
-    }
-    Ok(place.display().to_string())
-}
-
-/// A script value as JSON; NaN and infinities become null, a table its rows, any other handle its line.
-fn json(value: &Dynamic) -> serde_json::Value {
-    use serde_json::Value;
-    if let Some(map) = value.read_lock::<Map>() {
-        return Value::Object(map.iter().map(|(k, v)| (k.to_string(), json(v))).collect());
-    }
-    if let Some(array) = value.read_lock::<Array>() {
-        return Value::Array(array.iter().map(json).collect());
-    }
-    if let Some(table) = value.read_lock::<Table>() {
-        let names = table.column_names();
-        let entry = |r: usize, name: &String| {
-            (name.clone(), table.value(r, name).map_or(Value::Null, |c| json(&cell(&c))))
-        };
-        let row = |r: usize| Value::Object(names.iter().map(|name| entry(r, name)).collect());
-        return Value::Array((0..table.rows()).map(row).collect());
-    }
-    if value.is_unit() {
-        return Value::Null;
-    }
-    if let Ok(b) = value.as_bool() {
-        return Value::Bool(b);
-    }
-    if let Ok(i) = value.as_int() {
-        return Value::from(i);
-    }
-    if let Ok(x) = value.as_float() {
-        return serde_json::Number::from_f64(x).map_or(Value::Null, Value::Number);
-    }
-    Value::String(plain(value))
-}
-
-fn folder_of(place: &std::path::Path) -> ScriptResult<()> {
-    crate::files::make_parent(place).map_err(fail)
-}
-
-/// Tables and charts.
+/// Tables.
 #[export_module]
 mod functions {
     /// Makes a table of rows that are maps; columns come in the order of their names.
@@ -273,14 +216,7 @@ mod functions {
     #[rhai_fn(global, pure, return_raw)]
     pub fn rows(table: &mut Table) -> ScriptResult<Array> {
         let names = table.column_names();
-        (0..table.rows())
-            .map(|r| {
-                let value = |name: &String| {
-                    Ok((name.as_str().into(), cell(&table.value(r, name).map_err(raise)?)))
-                };
-                Ok(Dynamic::from_map(names.iter().map(value).collect::<ScriptResult<Map>>()?))
-            })
-            .collect()
+        (0..table.rows()).map(|r| Ok(Dynamic::from_map(row(table, &names, r)?))).collect()
     }
 
     /// Gives one column of a table as an array.
@@ -291,7 +227,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn column(table: &mut Table, name: &str) -> ScriptResult<Array> {
-        (0..table.rows()).map(|r| Ok(cell(&table.value(r, name).map_err(raise)?))).collect()
+        Ok(table.cells(name).map_err(raise)?.iter().map(dynamic).collect())
     }
 
     /// Gives the names of a table's columns.
@@ -314,202 +250,9 @@ mod functions {
         table.rows() as INT
     }
 
-    /// Gives a table as Markdown.
-    ///
-    /// ```rhai
-    /// print(table("x", [#{a: 1}]).markdown());
-    /// ```
-    #[rhai_fn(global, pure)]
-    pub fn markdown(table: &mut Table) -> String {
-        table.to_markdown()
-    }
-
-    /// Makes a chart of lines: a map from name to an array of `[x, y]` points.
-    ///
-    /// ```rhai
-    /// show(line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4], [3, 9]]}));
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn line_chart(
-        title: &str,
-        x_label: &str,
-        y_label: &str,
-        series: Map,
-    ) -> ScriptResult<Chart> {
-        let mut chart = LineChart {
-            title: title.into(),
-            x_label: x_label.into(),
-            y_label: y_label.into(),
-            ..LineChart::default()
-        };
-        for (name, points) in series {
-            let array = points
-                .try_cast::<Array>()
-                .ok_or_else(|| fail(format!("line `{name}` is no array of [x, y] points")))?;
-            let points = array.into_iter().map(|p| match numbers(&name, p)?.as_slice() {
-                [x, y] => Ok((*x, *y)),
-                other => Err(fail(format!(
-                    "a point of line `{name}` has {} numbers, not 2",
-                    other.len()
-                ))),
-            });
-            chart.series.push(Series::new(name.to_string(), points.collect::<ScriptResult<_>>()?));
-        }
-        Ok(chart.into())
-    }
-
-    /// Makes a chart of grouped bars: the groups' names, and an array of `[name, values]` pairs with
-    /// one value a group.
-    ///
-    /// ```rhai
-    /// show(bar_chart("loss", "nats/token", ["story", "walk"], [["floor", [1.9, 0.8]], ["model", [2.0, 0.9]]]));
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn bar_chart(
-        title: &str,
-        y_label: &str,
-        groups: Array,
-        series: Array,
-    ) -> ScriptResult<Chart> {
-        let groups: Vec<String> = groups.into_iter().map(|g| g.to_string()).collect();
-        let mut all = Vec::new();
-        for pair in series {
-            match pair.try_cast::<Array>().unwrap_or_default().as_slice() {
-                [name, values] => {
-                    all.push((name.to_string(), numbers(&name.to_string(), values.clone())?))
-                }
-                _ => return Err(fail("a series of a bar chart is [name, [values]]")),
-            }
-        }
-        Ok(BarChart {
-            title: title.into(),
-            x_label: String::new(),
-            y_label: y_label.into(),
-            groups,
-            series: all,
-        }
-        .into())
-    }
-
-    /// Gives a chart as SVG text.
-    ///
-    /// ```rhai
-    /// print(line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4]]}).svg().len());
-    /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn svg(chart: &mut Chart) -> ScriptResult<String> {
-        chart.to_svg().map_err(raise)
-    }
-
-    /// Writes a chart to a file: SVG, or PNG when the name ends in `.png`. A relative path starts at
-    /// `--out`. Gives the path.
-    ///
-    /// ```rhai
-    /// line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4]]}).save("growth.png");
-    /// ```
-    #[rhai_fn(global, name = "save", pure, return_raw)]
-    pub fn save_chart(
-        ctx: NativeCallContext,
-        chart: &mut Chart,
-        path: &str,
-    ) -> ScriptResult<String> {
-        let place = host(&ctx)?.place(path);
-        let bytes = match place.extension().and_then(|e| e.to_str()) {
-            Some("png") => chart.to_png(2.0).map_err(raise)?,
-            Some("svg") => chart.to_svg().map_err(raise)?.into_bytes(),
-            _ => return Err(fail(format!("`{path}`: a chart is written as .svg or .png"))),
-        };
-        crate::files::write(&place, &bytes).map_err(fail)?;
-        Ok(place.display().to_string())
-    }
-
-    /// Writes a table, map, array or number as JSON. A relative path starts at `--out`. Gives the path.
-    ///
-    /// ```rhai
-    /// save_json("result.json", #{loss: 1.25});
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn save_json(ctx: NativeCallContext, path: &str, value: Dynamic) -> ScriptResult<String> {
-        write_json(&ctx, path, &value)
-    }
-
-    /// Writes a value as JSON: `value.save_json(path)`.
-    ///
-    /// ```rhai
-    /// #{loss: 1.25}.save_json("result.json");
-    /// ```
-    #[rhai_fn(name = "save_json", return_raw)]
-    pub fn save_json_of(
-        ctx: NativeCallContext,
-        value: Dynamic,
-        path: &str,
-    ) -> ScriptResult<String> {
-        write_json(&ctx, path, &value)
-    }
-
-    /// Writes a table as CSV. A relative path starts at `--out`. Gives the path.
-    ///
-    /// ```rhai
-    /// save_csv("x.csv", table("x", [#{a: 1}]));
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn save_csv(ctx: NativeCallContext, path: &str, table: Table) -> ScriptResult<String> {
-        let place = host(&ctx)?.place(path);
-        folder_of(&place)?;
-        table.write_csv(&place).map_err(raise)?;
-        Ok(place.display().to_string())
-    }
-
-    /// Writes a table as CSV: `table.save_csv(path)`.
-    ///
-    /// ```rhai
-    /// table("x", [#{a: 1}]).save_csv("x.csv");
-    /// ```
-    #[rhai_fn(global, name = "save_csv", pure, return_raw)]
-    pub fn save_csv_of(
-        ctx: NativeCallContext,
-        table: &mut Table,
-        path: &str,
-    ) -> ScriptResult<String> {
-        save_csv(ctx, path, table.clone())
-    }
-
-    /// Writes a table as Parquet. A relative path starts at `--out`. Gives the path.
-    ///
-    /// ```rhai
-    /// save_parquet("x.parquet", table("x", [#{a: 1}]));
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn save_parquet(ctx: NativeCallContext, path: &str, table: Table) -> ScriptResult<String> {
-        let place = host(&ctx)?.place(path);
-        folder_of(&place)?;
-        table.write_parquet(&place).map_err(raise)?;
-        Ok(place.display().to_string())
-    }
-
-    /// Writes a table as Parquet: `table.save_parquet(path)`.
-    ///
-    /// ```rhai
-    /// table("x", [#{a: 1}]).save_parquet("x.parquet");
-    /// ```
-    #[rhai_fn(global, name = "save_parquet", pure, return_raw)]
-    pub fn save_parquet_of(
-        ctx: NativeCallContext,
-        table: &mut Table,
-        path: &str,
-    ) -> ScriptResult<String> {
-        save_parquet(ctx, path, table.clone())
-    }
-
     /// Gives a table as plain text.
     #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
     pub fn table_to_string(table: &mut Table) -> String {
         table.to_text()
-    }
-
-    /// Gives a chart as plain text.
-    #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
-    pub fn chart_to_string(chart: &mut Chart) -> String {
-        chart.to_text()
     }
 }

@@ -53,6 +53,15 @@ impl Diagnostic {
             diagnostic.message = message;
             diagnostic.hint = hint;
         }
+        if let EvalAltResult::ErrorDataRace(..) = inner {
+            diagnostic.message =
+                "a closure uses the variable whose own method it is given to".into();
+            diagnostic.hint = Some(
+                "take what the closure needs out before: `let n = t.len(); t.filter(|row| row.x < n)`, \
+                 or call the method on a copy: `let copy = t;` before the closure is written"
+                    .into(),
+            );
+        }
         if let EvalAltResult::ErrorStackOverflow(_) = inner {
             diagnostic.message = "the functions call each other too deeply".into();
             diagnostic.hint = Some("a function that calls itself needs an end".into());

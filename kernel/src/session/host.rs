@@ -32,6 +32,8 @@ struct State {
     progress: AtomicBool,
     /// The model loaded last: its tokenizer reads folders of text.
     model: Mutex<Option<Model>>,
+    /// The line of a sweep that stands above all progress while it goes on.
+    headline: Mutex<Option<String>>,
     /// Parameters a script asked for.
     asked: Mutex<Vec<String>>,
 }
@@ -45,6 +47,7 @@ impl Host {
             stop: AtomicBool::new(false),
             progress: AtomicBool::new(false),
             model: Mutex::new(None),
+            headline: Mutex::new(None),
             asked: Mutex::new(Vec::new()),
         }))
     }
@@ -85,6 +88,11 @@ impl Host {
         self.0.options.params.get(name).cloned()
     }
 
+    /// All parameters given.
+    pub fn params(&self) -> &BTreeMap<String, String> {
+        &self.0.options.params
+    }
+
     /// Parameters that a script asked for.
     pub fn asked_params(&self) -> Vec<String> {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -111,6 +119,7 @@ impl Host {
 
     /// Remembers the model loaded last.
     pub fn remember(&self, model: &Model) {
+        crate::pages::usual();
         *self.0.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(model.clone());
     }
 
@@ -119,8 +128,24 @@ impl Host {
         self.0.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes `model` the model loaded last, as it was before a point of a sweep.
+    pub fn recall(&self, model: Option<Model>) {
+        *self.0.model.lock().unwrap_or_else(PoisonError::into_inner) = model;
+    }
+
+    /// Puts a line above all progress, or takes it away. While one stands, the work below it ends
+    /// without a word of its own. Gives the line that stood before.
+    pub fn headline(&self, line: Option<String>) -> Option<String> {
+        let mut headline = self.0.headline.lock().unwrap_or_else(PoisonError::into_inner);
+        self.output().headline(line.as_deref().unwrap_or_default());
+        std::mem::replace(&mut headline, line)
+    }
+
     /// Ends the progress line of the work that just ended, if it drew one.
     pub fn progress_done(&self, summary: &str) {
+        if self.0.headline.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return;
+        }
         if self.0.progress.swap(false, Ordering::SeqCst) {
             self.output().progress_done(summary);
         }

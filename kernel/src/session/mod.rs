@@ -8,18 +8,25 @@
 //! | `session.rs` | code in, values and diagnostics out |
 //! | `diagnostic.rs` | an error with its place, cause and one thing to try |
 //! | `assist.rs` | completion, help at the cursor, is-it-complete |
+//! | `magics.rs` | lines that begin with `%`: what a cell asks of the notebook |
+//! | `transcript.rs` | the cells so far, as a script |
 //! | `cells.rs` | the session as the notebook's cell runner |
 
 mod assist;
 mod cells;
 mod diagnostic;
 mod host;
+pub mod magics;
 pub mod output;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
 mod session;
+mod transcript;
 
+pub use assist::Names;
 pub use cells::Cells;
 pub use diagnostic::Diagnostic;
 pub use host::{Host, HostOptions};
-pub use output::{Display, Output};
+pub use magics::Magics;
+pub use output::{Display, Output, Unanswered};
+pub(crate) use session::is_interrupt;
 pub use session::{Outcome, Session};

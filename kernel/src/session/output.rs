@@ -43,6 +43,43 @@ pub trait Output: Send + Sync {
     /// A moment of long work; may come thousands of times a second.
     fn progress(&self, progress: &Progress);
 
+    /// A line that stands above all progress from now on; an empty one takes it away.
+    fn headline(&self, _line: &str) {}
+
     /// The long work named by the last [`Output::progress`] is over; `summary` is the line to leave.
     fn progress_done(&self, summary: &str);
+
+    /// A thing shown at a named place: whatever stood there before is replaced. Where nothing can be
+    /// replaced it is shown again.
+    fn display_at(&self, _place: &str, display: &Display) {
+        self.display(display);
+    }
+
+    /// Takes away what the cell has shown so far; with `wait` only when the next thing comes. Where
+    /// nothing can be taken away nothing happens.
+    fn clear(&self, _wait: bool) {}
+
+    /// Help somebody asked for: shown beside the cell and not kept with it, where that exists.
+    fn page(&self, display: &Display) {
+        self.display(display);
+    }
+
+    /// Asks the user and waits for the answer, a line without its end. `stopped` says when to give up.
+    ///
+    /// # Errors
+    /// Nobody can answer, or the wait was stopped.
+    fn ask(&self, _prompt: &str, _stopped: &dyn Fn() -> bool) -> Result<String, Unanswered> {
+        Err(Unanswered::Nobody("nobody is asked where this runs".into()))
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// There is nobody to ask; the reason in words.
+    #[error("{0}; take the value from `param(name, default)` instead")]
+    Nobody(String),
+    /// The user stopped the cell instead.
+    #[error("the question was interrupted")]
+    Interrupted,
 }

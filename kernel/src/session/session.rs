@@ -12,7 +12,7 @@ use crate::script;
 
 /// A live session.
 pub struct Session {
-    rhai: Engine,
+    rhai: Arc<Engine>,
     scope: Scope<'static>,
     library: AST,
     host: Host,
@@ -33,7 +33,12 @@ impl Session {
     /// Starts a session.
     pub fn new(options: HostOptions, output: Arc<dyn Output>) -> Self {
         let host = Host::new(options, output);
-        Self { rhai: script::engine(&host), scope: Scope::new(), library: AST::empty(), host }
+        Self {
+            rhai: Arc::new(script::engine(&host)),
+            scope: Scope::new(),
+            library: AST::empty(),
+            host,
+        }
     }
 
     /// What its script functions share.
@@ -42,7 +47,7 @@ impl Session {
     }
 
     /// The language with its functions.
-    pub fn rhai(&self) -> &Engine {
+    pub fn rhai(&self) -> &Arc<Engine> {
         &self.rhai
     }
 
@@ -75,7 +80,8 @@ impl Session {
     }
 }
 
-fn is_interrupt(error: &rhai::EvalAltResult) -> bool {
+/// True for an error that stands for a stop from outside.
+pub(crate) fn is_interrupt(error: &rhai::EvalAltResult) -> bool {
     use rhai::EvalAltResult::{ErrorInFunctionCall, ErrorTerminated};
     match error {
         ErrorTerminated(..) => true,
