@@ -7,6 +7,7 @@
 //! | `branches.rs` | edits, forks, ways back, folders, comparisons |
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
+//! | `mixture.rs` | bounds, closures as rules, references, what-if |
 //! | `results.rs` | parameters, seeds, values, files and charts |
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
 //! | `replay.rs` | the script of a run makes it again, to the hash |
@@ -25,6 +26,8 @@ mod bad_input;
 mod branches;
 #[path = "scripts/errors.rs"]
 mod errors;
+#[path = "scripts/mixture.rs"]
+mod mixture;
 #[path = "scripts/process.rs"]
 mod process;
 #[path = "scripts/reference.rs"]

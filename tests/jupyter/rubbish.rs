@@ -211,5 +211,5 @@ fn bombard(messages: usize, seed: u64) {
 #[test]
 fn rubbish_on_every_socket_is_survived() {
     // 13 s on two shared cores.
-    bombard(10_000, 1);
+    bombard(100_000, 1);
 }

@@ -97,6 +97,21 @@ fn ctrl_c_stops_a_loop_that_calls_nothing() {
 }
 
 #[test]
+#[cfg(unix)]
+fn ctrl_c_ends_a_sweep_and_keeps_the_points_that_are_finished() {
+    let bench = Bench::new();
+    let code = "sweep(#{x: [1, 2, 3]}, |p| {\n\
+                if p.x == 2 { print(\"go\"); loop { } }\n\
+                #{y: p.x}\n\
+                }, #{dir: \"points\"});\nprint(\"not reached\");";
+    let (ended, took) = interrupted(&bench, code);
+    ended.with(130, &["interrupted; what was written before stays"]);
+    assert_eq!(ended.stdout, "");
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    assert_eq!(bench.files("out").len(), 1, "{:?}", bench.files("out"));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_woolshed"))
         .arg("reference")

@@ -4,7 +4,7 @@ use crate::command::{Bench, MODEL};
 
 /// Runs a script that prints another, and runs that one in a fresh session, which compares hashes.
 #[track_caller]
-fn replays(recipe: &str) -> String {
+pub fn replays(recipe: &str) -> String {
     let bench = Bench::new();
     bench.domains("data");
     let printed = bench.script(recipe, &["--seed", "5"]).ok().to_string();
@@ -17,7 +17,7 @@ fn replays(recipe: &str) -> String {
 }
 
 /// Demo domains small enough for a test.
-const DEMO: &str = "let domains = load_domains(\"demo\", #{seq_len: 32, max_tokens: 3000});\n";
+pub const DEMO: &str = "let domains = load_domains(\"demo\", #{seq_len: 32, max_tokens: 3000});\n";
 
 #[test]
 fn a_run_with_many_options_is_made_again() {

@@ -99,7 +99,16 @@ fn a_status_is_a_map_with_the_promised_keys() {
     let code = run_of_two_steps();
     bench.script(&format!("{code}save_json(\"status.json\", run.status());"), &[]).ok();
     let status = json(&bench, "out/status.json");
-    let promised = ["lagrangian", "loss", "overall_sparsity", "sparsity", "step", "tokens"];
+    let promised = [
+        "epochs",
+        "lagrangian",
+        "loss",
+        "overall_sparsity",
+        "sparsity",
+        "step",
+        "tokens",
+        "warnings",
+    ];
     assert_eq!(keys(&status), promised);
     assert_eq!((&status["step"], &status["tokens"]), (&Value::from(2), &Value::from(2 * 2 * 32)));
     assert!(status["loss"].as_f64().is_some_and(|loss| loss > 0.0), "{status}");

@@ -124,7 +124,7 @@ pub fn run_with(
         let run = match train.distill {
             None => Run::recover(&model, domains, train, &Unwatched),
             // The model itself, or another that speaks the same words.
-            Some(_) if train.seed % 2 == 0 => {
+            Some(_) if train.seed.is_multiple_of(2) => {
                 Run::recover_taught(&model, &model, domains, train, &Unwatched)
             }
             Some(_) => {
@@ -169,8 +169,7 @@ pub fn operation(stream: &mut Stream, run: &Run) -> Operation {
                 lr: Some(one_of(stream, &[1e-4, 3e-3])),
                 eval_every: Some(1 + stream.below(4)),
                 batch: Some(1 + stream.below(2) as usize),
-                accumulate: (n % 2 == 0 || run.options().accumulate > 1)
-                    .then_some(1 + run.options().batch),
+                accumulate: (run.options().accumulate > 1).then_some(1 + run.options().batch),
                 recompute: run.options().lora.is_some().then_some(!run.options().recompute),
                 steps: Some(10 + stream.below(20)),
                 rule: Some(one_of(stream, &MixtureRule::ALL)),

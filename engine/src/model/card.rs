@@ -74,7 +74,7 @@ pub(super) fn card(model: &Model) -> Option<String> {
         "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n\
          model = AutoModelForCausalLM.from_pretrained(\"THIS_FOLDER\")\n\
          tokenizer = AutoTokenizer.from_pretrained(\"THIS_FOLDER\")\n```\n\n\
-         ```rhai\nlet model = load_model(\"THIS_FOLDER\");\n```\n",
+         ```rust\nlet model = load_model(\"THIS_FOLDER\");\n```\n",
     );
     let carried = |key: &str| model.provenance.iter().rev().find(|(k, _)| k == key);
     if let Some((_, script)) = carried("script") {
@@ -82,7 +82,7 @@ pub(super) fn card(model: &Model) -> Option<String> {
         let _ = write!(
             out,
             "\n## How to make it again\n\nThe script makes the same weights on one machine with one \
-             number of threads.\n\n{fence}rhai\n{}\n{fence}\n",
+             number of threads.\n\n{fence}rust\n{}\n{fence}\n",
             script.trim_end()
         );
     } else if let Some((_, hash)) = carried("script_sha256") {
@@ -187,6 +187,6 @@ mod tests {
         let rows = text.lines().filter(|line| line.ends_with("| 0.2500 | 0.7500 |"));
         assert_eq!(rows.count(), PATH_ROWS, "{text}");
         assert!(text.contains("| 390 | 0.2500"), "the last row stays:\n{text}");
-        assert!(text.contains("\n````rhai\nlet a"), "{text}");
+        assert!(text.contains("\n````rust\nlet a"), "{text}");
     }
 }

@@ -134,15 +134,17 @@ impl Model {
         for (key, value) in self.provenance.iter().chain(&options.provenance) {
             pairs.insert(format!("{PROVENANCE}{key}"), value.clone());
         }
-        // A model out of a file says how the file's model was made, not that it was read.
-        let read = matches!(self.origin, ModelOrigin::Folder { .. } | ModelOrigin::Hub { .. });
-        let known = self.origin != ModelOrigin::Unknown;
-        let carried = format!("{PROVENANCE}origin");
-        if known && !(read && pairs.contains_key(&carried)) {
+        // A model out of a file carries what the file said of its making; that it was read is no news.
+        let made_here = !matches!(
+            self.origin,
+            ModelOrigin::Folder { .. } | ModelOrigin::Hub { .. } | ModelOrigin::Unknown
+        );
+        if made_here {
+            let key = format!("{PROVENANCE}origin");
             match serde_json::to_string(&self.origin) {
-                Ok(origin) if origin.len() <= CARRIED => drop(pairs.insert(carried, origin)),
+                Ok(origin) if origin.len() <= CARRIED => drop(pairs.insert(key, origin)),
                 // An origin that holds whole texts is left out: the header is read before all else.
-                _ => drop(pairs.remove(&carried)),
+                _ => drop(pairs.remove(&key)),
             }
         }
         // What Hugging Face's loader insists on: the layout of the tensors is PyTorch's.

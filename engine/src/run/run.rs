@@ -13,10 +13,8 @@ use super::state::{State, trainer_config};
 use super::store::Autosave;
 use super::{
     EpochRecord, EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin,
-    RunStatus, ShearOptions, StepRecord, StepReport, TeacherOrigin, TrainOptions, Warning,
-    takeover,
+    RunStatus, ShearOptions, StepRecord, StepReport, TeacherOrigin, TrainOptions, takeover,
 };
-use crate::data::scaling::ScalingFit;
 use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
 use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
 use crate::judge;
@@ -216,7 +214,12 @@ impl Run {
                 }
             } else {
                 self.state.advance()?;
-                watch.tick(&self.state.progress(first, n, begin));
+                let mut progress = self.state.progress(first, n, begin);
+                let astray = takeover(self.mixture(), self.first_mixture(), self.evaluations());
+                if let Some(warning) = astray {
+                    progress.note.push_str(&format!(" · {}", warning.about));
+                }
+                watch.tick(&progress);
             }
             if !self.state.due {
                 self.kept.offer(&self.state);
@@ -453,20 +456,6 @@ impl Run {
         RunStatus { warnings: self.warnings(), ..self.state.status() }
     }
 
-    /// What a person should know about the mixture: a domain that takes over or is pushed out,
-    /// references that lie beyond what is known.
-    pub fn warnings(&self) -> Vec<Warning> {
-        let scaling = self.scaling().ok().flatten();
-        let far = scaling.filter(|fit| fit.references == self.mixture().reference);
-        let far = far.and_then(|fit| fit.warning()).map(|what| Warning {
-            what,
-            hint: "compare with `reference: \"source\"`, or give losses of models that you trust"
-                .into(),
-        });
-        let astray = takeover(self.mixture(), self.first_mixture(), self.evaluations());
-        astray.into_iter().chain(far).collect()
-    }
-
     /// The gate values of an evaluation; none in recovery.
     pub fn gate_values(&self, mode: EvalMode) -> Option<GateValues> {
         self.trainer().shear.as_ref().map(|s| s.gates.evaluate(mode))
@@ -508,15 +497,6 @@ impl Run {
     /// The mixture it started with.
     pub fn first_mixture(&self) -> &[f64] {
         &self.start.mixture
-    }
-
-    /// The law that its reference losses come from; none for other references.
-    ///
-    /// # Errors
-    /// None for a run that was started: its law was fitted then.
-    pub fn scaling(&self) -> Result<Option<ScalingFit>, RunError> {
-        let parameters = self.start.how.parameters(&self.start.source, self.target());
-        self.start.options.reference.fit(&self.mixture().names, parameters)
     }
 
     /// The loader it draws from.

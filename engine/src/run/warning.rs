@@ -8,7 +8,8 @@
 
 use std::fmt;
 
-use super::EvalRecord;
+use super::{EvalRecord, Run, RunError};
+use crate::data::scaling::ScalingFit;
 use crate::data::{Mixture, MixtureRule};
 
 /// A share above this has taken over.
@@ -25,6 +26,8 @@ const NEARER: f64 = 0.05;
 /// Something a person should know about a run that goes on all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
+    /// What it is about, in a few words that stay the same while it lasts.
+    pub about: String,
     /// What it is, and why.
     pub what: String,
     /// What to try.
@@ -53,13 +56,45 @@ pub fn takeover(mixture: &Mixture, first: &[f64], evaluations: &[EvalRecord]) ->
     if let Some(d) = large {
         return Some(case.takes_over(d));
     }
-    let small = domains().filter(|&d| {
+    let pushed = domains().filter(|&d| {
         let (now, start) = (last.mixture[d], first[d]);
-        let pushed = case.excess[d] <= -FAR_BELOW && now < 0.5 * start;
-        now < before[d] && now < start && (now < GONE || pushed)
+        let far = case.excess[d] <= -FAR_BELOW && now < 0.5 * start;
+        now < start && (now < before[d] || now < GONE) && (now < GONE || far)
     });
-    let lowest = small.min_by(|&i, &j| case.excess[i].total_cmp(&case.excess[j]))?;
-    Some(case.pushed_out(lowest))
+    let mut pushed: Vec<usize> = pushed.collect();
+    pushed.sort_by(|&i, &j| case.excess[i].total_cmp(&case.excess[j]));
+    let (worst, others) = pushed.split_first()?;
+    Some(case.pushed_out(*worst, others))
+}
+
+impl Run {
+    /// What a person should know about the mixture: a domain that takes over or is pushed out,
+    /// references that lie beyond what is known.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let scaling = self.scaling().ok().flatten();
+        let far = scaling.filter(|fit| fit.references == self.mixture().reference);
+        let far = far.and_then(|fit| fit.warning()).map(|what| Warning {
+            about: "references".into(),
+            what,
+            hint: "compare with `reference: \"source\"`, or give losses of models that you trust"
+                .into(),
+        });
+        let astray = takeover(self.mixture(), self.first_mixture(), self.evaluations());
+        astray.into_iter().chain(far).collect()
+    }
+
+    /// Parameters of the model it is to give, embeddings included.
+    pub fn parameters_aimed_at(&self) -> f64 {
+        self.start.how.parameters(&self.start.source, self.target())
+    }
+
+    /// The law that its reference losses come from; none for other references.
+    ///
+    /// # Errors
+    /// None for a run that was started: its law was fitted then.
+    pub fn scaling(&self) -> Result<Option<ScalingFit>, RunError> {
+        self.start.options.reference.fit(&self.mixture().names, self.parameters_aimed_at())
+    }
 }
 
 struct Case<'a> {
@@ -96,23 +131,24 @@ impl Case<'_> {
             self.floor(),
             self.mixture.eta
         );
-        Warning { what, hint }
+        Warning { about: format!("`{name}` takes over"), what, hint }
     }
 
-    fn pushed_out(&self, d: usize) -> Warning {
+    fn pushed_out(&self, d: usize, others: &[usize]) -> Warning {
         let (name, share) = (&self.mixture.names[d], self.last.mixture[d]);
         let (loss, reference) = (self.last.losses[d], self.last.reference[d]);
-        let mut what = format!("`{name}` has {share:.4} of the mixture and shrinks: ");
+        let share = if share < 1e-4 { "under 0.0001".into() } else { format!("{share:.4}") };
+        let mut what = format!("`{name}` has {share} of the mixture: ");
         let mut hints = vec![format!("try `floor` (say {})", self.floor())];
         if self.excess[d] < 0.0 {
             let below = -self.excess[d];
             what.push_str(&format!(
                 "its loss, {loss:.3} nats/token, lies {below:.3} below its reference, {reference:.3}, so the rule takes it for learned"
             ));
-            let others = self.median_of_others(d);
-            if reference > IMPLAUSIBLE * others || below >= FAR_BELOW {
+            let median = self.median_of_others(d);
+            if reference > IMPLAUSIBLE * median || below >= FAR_BELOW {
                 what.push_str(&format!(
-                    ". That reference (the median of the others is {others:.3}) is no aim: a source model that has hardly seen such text sets it this high"
+                    ". That reference (the median of the others is {median:.3}) is no aim: a source model that has hardly seen such text sets it this high"
                 ));
                 hints.push(
                     "a `reference` that can be reached: \"scaling\", or losses of your own".into(),
@@ -127,7 +163,11 @@ impl Case<'_> {
             what.push_str("the other domains lie further above their references than it does");
             hints.push(format!("a smaller `eta` (now {})", self.mixture.eta));
         }
-        Warning { what, hint: hints.join(", ") }
+        if !others.is_empty() {
+            let names = others.iter().map(|&d| format!("`{}`", self.mixture.names[d]));
+            what.push_str(&format!("; {} go the same way", names.collect::<Vec<_>>().join(", ")));
+        }
+        Warning { about: format!("`{name}` is pushed out"), what, hint: hints.join(", ") }
     }
 
     fn median_of_others(&self, d: usize) -> f64 {

@@ -174,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn a_headline_stands_above_the_line() {
+        let now = Instant::now();
+        let mut panel = Panel::new("id".to_owned(), &at(100), now);
+        panel.headline = "sweep: point 1 of 2 · a < b".to_owned();
+        let bundle = panel.bundle(now);
+        let text = "sweep: point 1 of 2 · a < b\nprune 100/500 steps · loss 2.31";
+        assert_eq!(bundle["text/plain"], text);
+        let html = bundle["text/html"].as_str().unwrap();
+        assert!(html.contains("sweep: point 1 of 2 · a &lt; b<br><progress"), "{html}");
+    }
+
+    #[test]
     fn bytes_read_as_megabytes_and_an_unknown_total_has_no_end() {
         let download = Progress {
             what: "download <a>".to_owned(),

@@ -13,7 +13,7 @@ use woolshed_engine::view::{Chart, Table};
 use super::domains::DomainsHandle;
 use super::options::Options;
 use super::reference::script_type;
-use super::run_options::{MB, keep_policy};
+use super::run_options::{MB, keep_policy, rule};
 use super::runs::{RunHandle, settle};
 use super::{ScriptResult, convert, display, fail, host, raise};
 
@@ -32,7 +32,7 @@ fn save_to(ctx: &NativeCallContext, run: &RunHandle, dir: &str, map: Map) -> Scr
 }
 
 fn resume_from(ctx: &NativeCallContext, dir: &str, map: Map) -> ScriptResult<RunHandle> {
-    let options = Options::new("resume", map, &["step", "domains", "device"])?;
+    let options = Options::new("resume", map, &["step", "domains", "device", "rule"])?;
     let host = host(ctx)?;
     let domains = match options.value("domains") {
         None => None,
@@ -49,7 +49,8 @@ fn resume_from(ctx: &NativeCallContext, dir: &str, map: Map) -> ScriptResult<Run
     let name = options.text("device")?.unwrap_or("auto".into());
     let device = device::device(&name).map_err(raise)?;
     let step = options.count("step")?;
-    let options = ResumeOptions { step, domains, device, ..ResumeOptions::default() };
+    let (_, rule) = rule(ctx, &options)?;
+    let options = ResumeOptions { step, domains, device, rule };
     // A run that this session saved lies under `--out`; one of another day may lie anywhere.
     let saved = host.place(dir);
     let from = if saved.is_dir() { saved } else { PathBuf::from(dir) };
@@ -266,7 +267,8 @@ mod functions {
     }
 
     /// Resumes a saved run. Options: `step` (of the snapshot; the last when left out), `domains` (the
-    /// same data from another place; made again as they were made when left out), `device` ("auto").
+    /// same data from another place; made again as they were made when left out), `device` ("auto"),
+    /// `rule` (the closure of a run that had one as its mixture rule: no folder holds it).
     ///
     /// ```rhai
     /// let model = new_model(#{layers: 2, hidden: 32, heads: 4});

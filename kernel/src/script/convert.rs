@@ -19,6 +19,11 @@ pub(super) fn number(x: Option<f64>) -> Dynamic {
     x.map_or(Dynamic::UNIT, Dynamic::from_float)
 }
 
+/// A list of texts.
+fn texts(items: &[impl ToString]) -> Dynamic {
+    items.iter().map(|item| Dynamic::from(item.to_string())).collect::<rhai::Array>().into()
+}
+
 /// The dimensions of a model.
 pub(super) fn shape(s: &ModelShape) -> Map {
     map([
@@ -91,5 +96,7 @@ pub(super) fn status(s: &RunStatus) -> Map {
         ("tokens", int(s.tokens)),
         ("sparsity", Dynamic::from_map(sparsity)),
         ("overall_sparsity", number(s.overall)),
+        ("warnings", texts(&s.warnings)),
+        ("epochs", texts(&s.epochs)),
     ])
 }

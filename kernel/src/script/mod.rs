@@ -9,6 +9,8 @@
 //! | `run_options.rs` | what runs are started with and changed by |
 //! | `branches.rs` | fork, rewind, save, resume, compare |
 //! | `edits.rs` | gates held and moved, targets and options changed |
+//! | `mixtures.rs` | the mixture over time, under other rules, and its references |
+//! | `rules.rs` | a mixture rule as a closure; scaling laws as options |
 //! | `inspect.rs` | gates, multipliers, layers, charts, judges |
 //! | `recipe.rs` | the script that makes a run or a model again |
 //! | `literal.rs` | values as the language writes them |
@@ -35,10 +37,12 @@ mod edits;
 mod inspect;
 mod lab;
 mod literal;
+mod mixtures;
 mod models;
 mod options;
 mod recipe;
 pub mod reference;
+mod rules;
 mod run_options;
 mod runs;
 mod shapes;
@@ -84,6 +88,7 @@ pub fn engine(host: &Host) -> Engine {
     branches::register(&mut rhai);
     edits::register(&mut rhai);
     inspect::register(&mut rhai);
+    mixtures::register(&mut rhai);
     tables::register(&mut rhai);
     table_ops::register(&mut rhai);
     table_files::register(&mut rhai);

@@ -358,6 +358,8 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
         "reference",
         "eta",
         "smoothing",
+        "bounds",
+        "path",
     ];
     only("the run", o, &default, &written)?;
     if o.adam.eps.to_bits() != default.adam.eps.to_bits() {
@@ -386,13 +388,28 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
         Reference::Source => {}
         Reference::Floor => pairs.push(("reference", text("floor"))),
         Reference::Losses(losses) => pairs.push(("reference", floats(losses))),
-        other => {
-            let value = format!("{other:?}");
-            return Err(no_word("`reference`", value, "\"source\", \"floor\" or losses"));
+        Reference::Scaling { parameters, known } => {
+            let mut how = Pairs::new();
+            add(&mut how, "parameters", parameters.map(float));
+            if let Some(known) = known {
+                let of = |(name, losses): (&String, &[f64; 3])| {
+                    format!("{}: {}", text(name), floats(losses))
+                };
+                let losses: Vec<String> = known.names.iter().zip(&known.losses).map(of).collect();
+                how.push(("sizes", floats(&known.sizes)));
+                how.push(("losses", format!("#{{{}}}", losses.join(", "))));
+            }
+            pairs.push(("reference", options(&[("scaling", options(&how))])));
         }
     }
     add(&mut pairs, "eta", other(o.eta, default.eta));
     add(&mut pairs, "smoothing", other(o.smoothing, default.smoothing));
+    add(&mut pairs, "floor", other(o.bounds.floor, default.bounds.floor));
+    add(&mut pairs, "ceiling", other(o.bounds.ceiling, default.bounds.ceiling));
+    if !o.path.is_empty() {
+        let path: Vec<String> = o.path.iter().map(|weights| floats(weights)).collect();
+        pairs.push(("path", format!("[{}]", path.join(", "))));
+    }
     Ok(pairs)
 }
 
@@ -485,6 +502,8 @@ fn changed(c: &Changes) -> Written<Pairs> {
     add(&mut pairs, "rule", c.rule.map(|rule| text(rule.name())));
     add(&mut pairs, "eta", c.eta.map(float));
     add(&mut pairs, "smoothing", c.smoothing.map(float));
+    add(&mut pairs, "floor", c.floor.map(float));
+    add(&mut pairs, "ceiling", c.ceiling.map(float));
     add(&mut pairs, "mixture", c.mixture.as_deref().map(floats));
     add(&mut pairs, "reference", c.reference.as_deref().map(floats));
     let written: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();

@@ -1,16 +1,17 @@
 //! Options of runs: what `prune`, `recover` and `run.set` take.
 
-use woolshed_engine::data::{Domains, MixtureRule};
+use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
+use woolshed_engine::data::{CustomRule, Domains, MixtureRule};
 use woolshed_engine::gate::GateKind;
 use woolshed_engine::judge;
 use woolshed_engine::run::{Changes, KeepPolicy, Reference, Run, ShearOptions, TrainOptions};
 
 use super::options::Options;
-use super::{ScriptResult, fail, raise};
+use super::{ScriptResult, fail, raise, rules};
 use crate::session::Host;
 
 /// Options of every run, as scripts name them.
-pub(super) const TRAIN: [&str; 18] = [
+pub(super) const TRAIN: [&str; 21] = [
     "steps",
     "batch",
     "lr",
@@ -27,6 +28,9 @@ pub(super) const TRAIN: [&str; 18] = [
     "reference",
     "eta",
     "smoothing",
+    "floor",
+    "ceiling",
+    "path",
     "snapshot_every",
     "snapshot_mb",
 ];
@@ -44,6 +48,7 @@ pub(super) const SHEAR: [&str; 7] = [
 
 /// Reads the options of every run; `seed` is the session's.
 pub(super) fn train_options(
+    ctx: &NativeCallContext,
     options: &Options,
     domains: &Domains,
     seed: u64,
@@ -51,6 +56,10 @@ pub(super) fn train_options(
     let default = TrainOptions::default();
     let names = domains.names();
     let reference = reference(options, &names)?.unwrap_or(default.reference);
+    let (rule, custom) = rule(ctx, options)?;
+    let mut bounds = default.bounds;
+    bounds.floor = options.float("floor")?.unwrap_or(bounds.floor);
+    bounds.ceiling = options.float("ceiling")?.unwrap_or(bounds.ceiling);
     let mut adam = default.adam;
     adam.betas.0 = options.float("beta1")?.unwrap_or(adam.betas.0);
     adam.betas.1 = options.float("beta2")?.unwrap_or(adam.betas.1);
@@ -65,7 +74,10 @@ pub(super) fn train_options(
         adam,
         seed: options.count("seed")?.unwrap_or(seed),
         eval_every: options.count("eval_every")?.unwrap_or(default.eval_every),
-        rule: rule(options)?.unwrap_or(default.rule),
+        rule: rule.unwrap_or(default.rule),
+        custom,
+        bounds,
+        path: path(options)?,
         mixture: options.by_name("mixture", &names)?,
         reference,
         eta: options.float("eta")?.unwrap_or(default.eta),
@@ -92,21 +104,50 @@ pub(super) fn shear_options(options: &Options) -> ScriptResult<ShearOptions> {
     })
 }
 
-fn rule(options: &Options) -> ScriptResult<Option<MixtureRule>> {
-    options.text("rule")?.map(|rule| rule.parse().map_err(raise)).transpose()
+/// Reads a rule: a name, or a closure.
+pub(super) fn rule(
+    ctx: &NativeCallContext,
+    options: &Options,
+) -> ScriptResult<(Option<MixtureRule>, Option<CustomRule>)> {
+    let closure = options.value("rule").and_then(|v| v.clone().try_cast::<FnPtr>());
+    if let Some(closure) = closure {
+        return Ok((Some(MixtureRule::Custom), Some(rules::custom(ctx, closure)?)));
+    }
+    let name = options.text("rule")?;
+    Ok((name.map(|rule| rule.parse().map_err(raise)).transpose()?, None))
 }
 
-fn reference(options: &Options, names: &[String]) -> ScriptResult<Option<Reference>> {
+/// Reads what a closure decided in another run: a list of weights, one list an evaluation.
+fn path(options: &Options) -> ScriptResult<Vec<Vec<f64>>> {
+    let Some(value) = options.value("path") else { return Ok(Vec::new()) };
+    let number = |v: &Dynamic| v.as_float().ok().or(v.as_int().ok().map(|i| i as f64));
+    let weights = |v: &Dynamic| -> Option<Vec<f64>> {
+        v.clone().try_cast::<Array>()?.iter().map(number).collect()
+    };
+    let list = value.clone().try_cast::<Array>();
+    let path = list.and_then(|list| list.iter().map(weights).collect());
+    path.ok_or_else(|| fail("option `path` takes an array of arrays, one number a domain in each"))
+}
+
+/// Reads where reference losses come from.
+pub(super) fn reference(options: &Options, names: &[String]) -> ScriptResult<Option<Reference>> {
     match options.value("reference") {
         None => Ok(None),
         Some(v) if v.is_string() => match v.to_string().as_str() {
             "source" => Ok(Some(Reference::Source)),
             "floor" => Ok(Some(Reference::Floor)),
+            "scaling" => Ok(Some(Reference::Scaling { parameters: None, known: None })),
             other => Err(fail(format!(
-                "option `reference` is \"{other}\"; it takes \"source\", \"floor\" or a map from domain to loss"
+                "option `reference` is \"{other}\"; it takes \"source\", \"floor\", \"scaling\", a map from domain to loss, or #{{scaling: #{{parameters: 1.3e9}}}}"
             ))),
         },
-        Some(_) => Ok(options.by_name("reference", names)?.map(Reference::Losses)),
+        Some(v) => {
+            let scaling = v.clone().try_cast::<Map>().and_then(|mut map| map.remove("scaling"));
+            match scaling.and_then(|v| v.try_cast::<Map>()) {
+                Some(map) => rules::scaling(map, names).map(Some),
+                None => Ok(options.by_name("reference", names)?.map(Reference::Losses)),
+            }
+        }
     }
 }
 
@@ -138,7 +179,7 @@ pub(super) fn keep_policy(
 }
 
 /// Options that `run.set` takes.
-pub(super) const CHANGES: [&str; 16] = [
+pub(super) const CHANGES: [&str; 18] = [
     "steps",
     "batch",
     "lr",
@@ -153,15 +194,52 @@ pub(super) const CHANGES: [&str; 16] = [
     "rule",
     "eta",
     "smoothing",
+    "floor",
+    "ceiling",
     "mixture",
     "reference",
 ];
 
 /// Reads the options to change.
-pub(super) fn changes(options: &Options, run: &Run, host: &Host) -> ScriptResult<Changes> {
+pub(super) fn changes(
+    options: &Options,
+    rule: Option<MixtureRule>,
+    run: &Run,
+    host: &Host,
+) -> ScriptResult<Changes> {
+    let names = run.loader().domains().names();
+    Ok(Changes {
+        steps: options.count("steps")?,
+        batch: options.size("batch")?,
+        lr: options.float("lr")?,
+        lr_warmup: options.count("lr_warmup")?,
+        lr_floor: options.float("lr_floor")?,
+        clip: options.float("clip")?,
+        gate_lr: options.float("gate_lr")?,
+        multiplier_lr: options.float("multiplier_lr")?,
+        sparsity_warmup: options.count("sparsity_warmup")?,
+        sparsity: options.float("sparsity")?,
+        eval_every: options.count("eval_every")?,
+        rule,
+        eta: options.float("eta")?,
+        smoothing: options.float("smoothing")?,
+        floor: options.float("floor")?,
+        ceiling: options.float("ceiling")?,
+        mixture: options.by_name("mixture", &names)?,
+        reference: reference_losses(options, run, host)?,
+        ..Changes::default()
+    })
+}
+
+/// Reads reference losses, and finds those that a word stands for.
+pub(super) fn reference_losses(
+    options: &Options,
+    run: &Run,
+    host: &Host,
+) -> ScriptResult<Option<Vec<f64>>> {
     let domains = run.loader().domains();
     let names = domains.names();
-    let reference = match reference(options, &names)? {
+    Ok(match reference(options, &names)? {
         None => None,
         Some(Reference::Losses(losses)) => Some(losses),
         Some(Reference::Source) => {
@@ -177,26 +255,9 @@ pub(super) fn changes(options: &Options, run: &Run, host: &Host) -> ScriptResult
             };
             Some(domains.domains.iter().map(floor).collect::<ScriptResult<_>>()?)
         }
-        // `reference` reads no other form.
-        Some(_) => None,
-    };
-    Ok(Changes {
-        steps: options.count("steps")?,
-        batch: options.size("batch")?,
-        lr: options.float("lr")?,
-        lr_warmup: options.count("lr_warmup")?,
-        lr_floor: options.float("lr_floor")?,
-        clip: options.float("clip")?,
-        gate_lr: options.float("gate_lr")?,
-        multiplier_lr: options.float("multiplier_lr")?,
-        sparsity_warmup: options.count("sparsity_warmup")?,
-        sparsity: options.float("sparsity")?,
-        eval_every: options.count("eval_every")?,
-        rule: rule(options)?,
-        eta: options.float("eta")?,
-        smoothing: options.float("smoothing")?,
-        mixture: options.by_name("mixture", &names)?,
-        reference,
-        ..Changes::default()
+        Some(scaling) => {
+            let fit = scaling.fit(&names, run.parameters_aimed_at()).map_err(raise)?;
+            fit.map(|fit| fit.references)
+        }
     })
 }

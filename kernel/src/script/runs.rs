@@ -6,7 +6,7 @@ use rhai::plugin::*;
 use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
 use woolshed_engine::gate::EvalMode;
 use woolshed_engine::model::Model;
-use woolshed_engine::run::{Run, RunError};
+use woolshed_engine::run::{Run, RunError, Warning};
 
 use super::domains::DomainsHandle;
 use super::options::Options;
@@ -55,13 +55,14 @@ fn start_prune(
     }
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
-    let train = train_options(&options, &domains, host.seed())?;
+    let train = train_options(ctx, &options, &domains, host.seed())?;
     let keep = keep_policy(&options, "snapshot_every", "snapshot_mb")?;
     let mut run = Run::shear(model, &target.0, domains, train, &shear, &host).map_err(raise)?;
     if let Some(policy) = keep {
         run.keep(policy);
     }
     host.progress_done("");
+    warn(&host, &run.warnings(), &[]);
     Ok(RunHandle::new(run))
 }
 
@@ -74,13 +75,14 @@ fn start_recover(
     let options = Options::new("recover", map, &TRAIN)?;
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
-    let train = train_options(&options, &domains, host.seed())?;
+    let train = train_options(ctx, &options, &domains, host.seed())?;
     let keep = keep_policy(&options, "snapshot_every", "snapshot_mb")?;
     let mut run = Run::recover(model, domains, train, &host).map_err(raise)?;
     if let Some(policy) = keep {
         run.keep(policy);
     }
     host.progress_done("");
+    warn(&host, &run.warnings(), &[]);
     Ok(RunHandle::new(run))
 }
 
@@ -92,6 +94,15 @@ pub(super) fn settle(run: &mut Run, host: &Host) -> ScriptResult<()> {
     }
     host.progress_done("");
     Ok(())
+}
+
+/// Tells the warnings that were not there before.
+fn warn(host: &Host, warnings: &[Warning], known: &[Warning]) {
+    for warning in warnings {
+        if !known.iter().any(|earlier| earlier.about == warning.about) {
+            host.output().stderr(&format!("warning: {warning}\n"));
+        }
+    }
 }
 
 /// A run in one line.
@@ -135,9 +146,10 @@ mod functions {
     /// `gates` (the kinds; those the target needs), `gate_lr` (1), `multiplier_lr` (1),
     /// `sparsity_warmup` (a fifth of `steps`), `mask_embeddings` (true), `sparsity` (aim at this
     /// share of prunable parameters instead of a shape), `temperature` (2/3). Of the mixture:
-    /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant"), `mixture`
-    /// (equal shares), `reference` ("source", "floor" or a map of losses), `eta` (1), `smoothing`
-    /// (0.0001). Of going back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb`
+    /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant", or a closure
+    /// from what an evaluation found to weights), `mixture` (equal shares), `reference` ("source",
+    /// "floor", "scaling" or a map of losses), `eta` (1), `smoothing` (0.0001), `floor` (0) and
+    /// `ceiling` (1) of a domain's share, `path` (what a closure decided in another run). Of going back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb`
     /// (1074 MB, the most that all snapshots hold).
     ///
     /// ```rhai
@@ -205,6 +217,7 @@ mod functions {
     pub fn step(ctx: NativeCallContext, run: &mut RunHandle, n: INT) -> ScriptResult<Map> {
         let host = host(&ctx)?;
         let mut run = run.lock();
+        let known = run.warnings();
         let report = run.step(n.max(0) as u64, &host).map_err(raise)?;
         let status = run.status();
         let loss = status.loss.map_or(String::new(), |l| format!(", loss {l:.3}"));
@@ -214,6 +227,7 @@ mod functions {
             "{what} {head} step {}{loss}, {:.0} tokens/s, {:.1} s",
             status.step, report.tokens_per_second, report.seconds
         ));
+        warn(&host, &status.warnings, &known);
         if report.interrupted {
             return Err(raise(RunError::Interrupted));
         }
@@ -222,7 +236,8 @@ mod functions {
 
     /// Says where the run stands: `step`, `loss`, `lagrangian`, `tokens`, `overall_sparsity` and
     /// `sparsity`, a map from gate kind to `expected`, `target` and `scheduled` (the part of the
-    /// target that applies now).
+    /// target that applies now); `warnings` about the mixture, and `epochs`, where a domain that was
+    /// used up began again.
     ///
     /// ```rhai
     /// let model = load_model("demo");
