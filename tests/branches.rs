@@ -270,6 +270,22 @@ fn an_edit_that_cannot_be_changes_nothing() {
 }
 
 #[test]
+fn an_edit_that_names_nothing_leaves_no_trace() {
+    let mut run = shearing();
+    run.step(1, &Unwatched).unwrap();
+    let before = hash(&run);
+    for edit in [
+        Edit::Hold { gates: Vec::new(), open: true },
+        Edit::Release { gates: Vec::new() },
+        Edit::Set(Box::default()),
+    ] {
+        run.edit(&edit, &Unwatched).unwrap();
+        assert_eq!((hash(&run), run.marks().len()), (before.clone(), 0), "{edit:?}");
+        assert_eq!(run.journal().operations(), [Operation::Step { steps: 1 }]);
+    }
+}
+
+#[test]
 fn a_new_target_is_what_extraction_cuts_to() {
     let domains = domains();
     let mut cut = 0;

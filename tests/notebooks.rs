@@ -1,6 +1,6 @@
 //! The lessons run through a real client, cell by cell, and say what their committed outputs say.
 //!
-//! Takes about a minute on two cores: the lessons train for real.
+//! Takes about two minutes on two cores: the lessons train for real.
 
 #[expect(dead_code, reason = "the kernel's own tests use the rest of it")]
 mod support;

@@ -124,6 +124,17 @@ pub struct Changes {
     pub reference: Option<Vec<f64>>,
 }
 
+impl Edit {
+    /// Whether it names nothing to change.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Hold { gates, .. } | Self::Release { gates } => gates.is_empty(),
+            Self::Set(changes) => **changes == Changes::default(),
+            Self::LogAlpha { .. } | Self::Target { .. } => false,
+        }
+    }
+}
+
 /// The operations of a run, first to last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -159,11 +159,15 @@ impl State {
         Ok(())
     }
 
-    /// Makes an edit; on an error the state may be half changed, so the caller edits a clone.
+    /// Makes an edit; one that names nothing leaves no trace. On an error the state may be half
+    /// changed, so the caller edits a clone.
     ///
     /// # Errors
     /// An edit that cannot be, with the nearest that can.
     pub fn edit(&mut self, edit: &Edit) -> Result<(), RunError> {
+        if edit.is_empty() {
+            return Ok(());
+        }
         match edit {
             Edit::Hold { gates, open } => {
                 let shear = self.shear()?;
