@@ -8,6 +8,7 @@
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
 //! | `mixture.rs` | bounds, closures as rules, references, what-if |
+//! | `prepare.rs` | text to tokens on the disk; the names that documents and tokens go by |
 //! | `results.rs` | parameters, seeds, values, files and charts |
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
 //! | `replay.rs` | the script of a run makes it again, to the hash |
@@ -28,6 +29,8 @@ mod branches;
 mod errors;
 #[path = "scripts/mixture.rs"]
 mod mixture;
+#[path = "scripts/prepare.rs"]
+mod prepare;
 #[path = "scripts/process.rs"]
 mod process;
 #[path = "scripts/reference.rs"]

@@ -110,7 +110,7 @@ fn an_unknown_option_is_told_the_nearest_one() {
         ),
         (
             "let run = recover(model, domains, #{gate_lr: 1.0});",
-            ["unknown option `gate_lr` of recover", "(known: steps, batch, lr"],
+            ["unknown option `gate_lr` of recover", "(known: steps, batch, accumulate, "],
         ),
         (
             "load_domains(\"data\", #{seqlen: 32});",

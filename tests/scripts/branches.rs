@@ -93,6 +93,9 @@ fn the_judges_answer_about_a_run() {
 #[test]
 fn an_edit_that_cannot_be_is_told_the_nearest_and_changes_nothing() {
     fails("run.set(#{lrr: 1});", &["unknown option `lrr` of run.set; did you mean `lr`?"]);
+    fails("run.set(#{acumulate: 2});", &["did you mean `accumulate`?"]);
+    fails("run.set(#{accumulate: 0});", &["option `accumulate` is 0", "nearest legal value: 1"]);
+    fails("run.set(#{recompute: 1});", &["`recompute` of run.set is 1 (int)", "true or false"]);
     fails("run.set(#{lr: -1});", &["option `lr` is -1", "nearest legal value: 0.001"]);
     fails("run.hold(\"head\", 1, \"open\");", &["give the kind, the layer and the index"]);
     fails("run.hold(\"layer\", 0, 1, \"open\");", &["`layer` gates stand in one row"]);
@@ -105,6 +108,36 @@ fn an_edit_that_cannot_be_is_told_the_nearest_and_changes_nothing() {
     fails("run.protect(0);\nrun.protect(1);", &["2 gates held open"]);
     fails("run.set_log_alpha(\"layer\", 0, 77.0);", &["nearest: "]);
     fails("recover(model, domains).protect(0);", &["has no gates"]);
+}
+
+#[test]
+fn a_wrong_option_of_a_recovery_is_told_the_nearest() {
+    let recover = |options: &str, parts: &[&str]| {
+        fails(&format!("recover(model, domains, #{{batch: 2, {options}}});"), parts);
+    };
+    recover("acumulate: 2", &["unknown option `acumulate` of recover", "mean `accumulate`?"]);
+    recover("accumulate: 0", &["option `accumulate` is 0", "nearest legal value: 1"]);
+    recover("recompute: \"yes\"", &["`recompute` of recover is yes", "true or false"]);
+    recover("distill: true", &["`distill` of recover is true (bool)", "a share of the loss"]);
+    recover("distill: #{wieght: 1}", &["`wieght` of distill", "did you mean `weight`?"]);
+    let taught =
+        |options: &str, parts: &[&str]| recover(&format!("teacher: model, {options}"), parts);
+    taught("distill: 1.5", &["option `distill.weight` is 1.5", "nearest legal value: 1"]);
+    taught("distill: #{temperature: 0}", &["`distill.temperature` is 0", "nearest legal value: 1"]);
+    recover("teacher: 3", &["option `teacher` of recover is 3 (int); it takes a Model"]);
+    recover("teacher: model", &["no effect without `distill`"]);
+    recover("distill: 0.5", &["option `teacher` is absent", "was cut from"]);
+    recover("lora: \"q\"", &["option `lora` of recover is q (text)", "a rank, as 8"]);
+    recover("lora: 0", &["option `lora.rank` is 0", "nearest legal value: 1"]);
+    recover("lora: 1000", &["option `lora.rank` is 1000", "nearest legal value: "]);
+    recover("lora: #{rnak: 2}", &["unknown option `rnak` of lora; did you mean `rank`?"]);
+    recover("lora: #{targets: [\"upp\"]}", &["no projection `upp`; nearest: `up`"]);
+    recover("lora: #{targets: []}", &["option `lora.targets` is []"]);
+    recover("dtype: \"bf61\"", &["`dtype` of recover is \"bf61\"; did you mean \"bf16\"?"]);
+    recover("dtype: \"bf16\"", &["the CPU computes in f32", "nearest legal value: f32"]);
+    fails("run.set(#{teacher: model});", &["unknown option `teacher` of run.set"]);
+    fails("run.best_model();", &["no best evaluation", "ask the recovery that follows"]);
+    fails("recover(model, domains).rewind_best();", &["nothing was evaluated yet"]);
 }
 
 #[test]

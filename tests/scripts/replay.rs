@@ -7,6 +7,12 @@ use crate::command::{Bench, MODEL};
 pub fn replays(recipe: &str) -> String {
     let bench = Bench::new();
     bench.domains("data");
+    replays_in(&bench, recipe)
+}
+
+/// As [`replays`], in a folder with other data.
+#[track_caller]
+pub fn replays_in(bench: &Bench, recipe: &str) -> String {
     let printed = bench.script(recipe, &["--seed", "5"]).ok().to_string();
     assert!(printed.contains(".hash() != \""), "no check at the end:\n{printed}");
     // Without the first session's seed: what a script needs, it says.
@@ -48,6 +54,63 @@ fn a_recovery_of_an_extracted_model_is_made_again_with_both_runs() {
     assert_eq!(printed.matches("new_model(").count(), 1, "{printed}");
     assert_eq!(printed.matches("load_domains(").count(), 1, "equal parts stand once:\n{printed}");
     assert!(printed.contains(".extract();"), "{printed}");
+}
+
+#[test]
+fn every_way_to_take_a_step_is_made_again() {
+    let start = "let run = prune(model, target_shape(#{layers: 1}), domains, #{batch: 2, ";
+    let end = "run.step(3);\nrun.set(#{accumulate: 3, recompute: true});\nrun.step(1);\n\
+               run.set(#{accumulate: 1, recompute: false});\nrun.step(1);\nprint(run.script());";
+    for (given, written) in [
+        ("accumulate: 2", "accumulate: 2"),
+        ("recompute: true", "recompute: true"),
+        ("distill: 0.25", "distill: #{weight: 0.25, temperature: 1.0}"),
+        ("distill: #{temperature: 2}", "distill: #{weight: 0.5, temperature: 2.0}"),
+        ("lora: 4, dtype: \"f32\"", "lora: #{rank: 4, alpha: 8.0, targets: [\"q\", \"k\", "),
+        (
+            "lora: #{rank: 2, alpha: 3, targets: [\"up\", \"q\"]}",
+            "lora: #{rank: 2, alpha: 3.0, targets: [\"up\", \"q\"]}",
+        ),
+    ] {
+        let printed = replays(&format!("{MODEL}{DEMO}{start}{given}}});\n{end}"));
+        assert!(printed.contains(written), "{written}:\n{printed}");
+        assert!(printed.contains("run.set(#{accumulate: 3, recompute: true});"), "{printed}");
+    }
+}
+
+#[test]
+fn a_recovery_with_a_teacher_is_made_again_with_the_teacher() {
+    let cut = "let small = model.magnitude_cut(target_shape(#{layers: 1}));\n";
+    let recover = |options: &str| {
+        replays(&format!(
+            "{MODEL}{DEMO}{cut}let run = recover(small, domains, #{{batch: 2, {options}}});\n\
+             run.step(2);\nprint(run.script());"
+        ))
+    };
+    let printed = recover("teacher: model, distill: 0.5, accumulate: 2, recompute: true");
+    assert!(
+        printed.contains("recover(model_2, ") && printed.contains("teacher: model}"),
+        "{printed}"
+    );
+    assert_eq!(printed.matches("new_model(").count(), 1, "the teacher stands once:\n{printed}");
+    recover("teacher: small, distill: 1, lora: 4");
+    // A teacher from a folder is compared by its hash before any step is taken.
+    let printed = recover("teacher: load_model(model.save(\"taught-by\")), distill: 0.5");
+    assert!(printed.contains("this teacher is not the one"), "{printed}");
+}
+
+#[test]
+fn the_best_model_of_a_recovery_is_made_again() {
+    let worse = "let run = recover(model, domains, #{batch: 2, eval_every: 1, lr: 1.0});\nrun.step(4);\n\
+                 let best = run.best();\nif best.step == 4 { throw \"the last is the best\"; }\n";
+    let printed = replays(&format!("{MODEL}{DEMO}{worse}print(run.best_model().script());"));
+    assert!(printed.contains(".extract();"), "{printed}");
+    replays(&format!(
+        "{MODEL}{DEMO}{worse}let before = run.best_model().hash();\nlet back = run.rewind_best();\n\
+         if back.step != best.step || run.status().step != best.step {{ throw \"another step\"; }}\n\
+         if run.extract().hash() != before {{ throw \"another model\"; }}\n\
+         run.step(1);\nprint(run.script());"
+    ));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::MutexGuard;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 use woolshed_engine::device;
-use woolshed_engine::run::{Autosave, KeepPolicy, ResumeOptions, Run};
+use woolshed_engine::model::Model;
+use woolshed_engine::run::{Autosave, Best, KeepPolicy, ResumeOptions, Run};
 use woolshed_engine::view::branches::{self, Branch};
 use woolshed_engine::view::{Chart, Table};
 
@@ -15,7 +16,7 @@ use super::options::Options;
 use super::reference::script_type;
 use super::run_options::{MB, keep_policy, rule};
 use super::runs::{RunHandle, settle};
-use super::{ScriptResult, convert, display, fail, host, raise};
+use super::{ScriptResult, convert, display, fail, host, raise, recipe};
 
 pub(super) fn register(rhai: &mut Engine) {
     super::register_global(rhai, exported_module!(functions));
@@ -23,6 +24,10 @@ pub(super) fn register(rhai: &mut Engine) {
 
 /// Steps between two saves of `autosave`, and the snapshots it leaves, unless it is told.
 const AUTOSAVE: (u64, usize) = (50, 2);
+
+fn best_map(best: &Best) -> Map {
+    convert::map([("step", convert::int(best.step)), ("loss", Dynamic::from_float(best.loss))])
+}
 
 fn save_to(ctx: &NativeCallContext, run: &RunHandle, dir: &str, map: Map) -> ScriptResult<String> {
     let options = Options::new("run.save", map, &["keep"])?;
@@ -149,6 +154,61 @@ mod functions {
         run.lock().rewind(step, &host).map_err(raise)?;
         host.progress_done(&format!("back at step {step}"));
         Ok(())
+    }
+
+    /// Gives the evaluation with the lowest mean loss over the domains: `step` and `loss`, nats/token.
+    /// Unit before the first evaluation, and for a run that prunes, whose losses rise as gates close.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = recover(model, domains, #{batch: 2, eval_every: 1});
+    /// run.step(2);
+    /// print(run.best().step);
+    /// ```
+    #[rhai_fn(global, pure)]
+    pub fn best(run: &mut RunHandle) -> Dynamic {
+        run.lock().best().map_or(Dynamic::UNIT, |best| Dynamic::from_map(best_map(&best)))
+    }
+
+    /// Gives the model of the evaluation that `best` names, from its snapshot or by taking the steps
+    /// from an earlier one again. The run stays where it is.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = recover(model, domains, #{batch: 2, eval_every: 1});
+    /// run.step(2);
+    /// print(run.best_model().parameters());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn best_model(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<Model> {
+        let host = host(&ctx)?;
+        let mut run = run.lock();
+        settle(&mut run, &host)?;
+        let mut model = run.best_model(&host).map_err(raise)?;
+        host.progress_done("");
+        recipe::attach(&mut model);
+        Ok(model)
+    }
+
+    /// Takes the run back to the evaluation that `best` names, as `rewind` does, and gives it.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = recover(model, domains, #{batch: 2, eval_every: 1, lr: 0.1});
+    /// run.step(3);
+    /// print(run.rewind_best().step == run.status().step);
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn rewind_best(ctx: NativeCallContext, run: &mut RunHandle) -> ScriptResult<Map> {
+        let host = host(&ctx)?;
+        let mut run = run.lock();
+        settle(&mut run, &host)?;
+        let best = run.rewind_best(&host).map_err(raise)?;
+        host.progress_done(&format!("back at step {}", best.step));
+        Ok(best_map(&best))
     }
 
     /// Says which steps can be gone back to at once, `steps`, and what their snapshots hold, `mb`.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
-use woolshed_engine::data::{DomainOptions, Domains, Special, demo};
+use woolshed_engine::data::{DomainOptions, Domains, Special, TokenType, demo};
 use woolshed_engine::model::Model;
 use woolshed_engine::view::{Column, Table};
 
@@ -34,6 +34,19 @@ enum From {
     Texts(Vec<(String, Vec<String>)>),
 }
 
+/// Options of `load_domains`, as scripts name them.
+const KNOWN: [&str; 9] = [
+    "seq_len",
+    "eval_fraction",
+    "eval_rows",
+    "max_tokens",
+    "seed",
+    "model",
+    "text_field",
+    "tokens_field",
+    "token_type",
+];
+
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<DomainsHandle>("Domains");
     super::register_global(rhai, exported_module!(functions));
@@ -47,11 +60,7 @@ impl DomainsHandle {
         if let Some((_, domains)) = made.iter().find(|(json, _)| json == tokenizer.bytes()) {
             return Ok(domains.clone());
         }
-        let special = Special {
-            bos: model.config.bos,
-            eos: model.config.eos.first().copied(),
-            vocab: model.config.vocab,
-        };
+        let special = special(model);
         let domains = match &self.0.from {
             From::Demo if tokenizer.bytes() == demo::tokenizer_json().as_bytes() => {
                 demo::domains(&self.0.options, self.0.seed, host)
@@ -114,33 +123,47 @@ impl DomainsHandle {
     }
 }
 
+/// The tokens that stand around a document, as a model has them.
+pub(super) fn special(model: &Model) -> Special {
+    Special {
+        bos: model.config.bos,
+        eos: model.config.eos.first().copied(),
+        vocab: model.config.vocab,
+    }
+}
+
+/// Finds a folder of data: from the working folder, or else from `--out`, where scripts write.
+pub(super) fn find(path: &str, host: &Host) -> PathBuf {
+    let (near, written) = (PathBuf::from(path), host.place(path));
+    if !near.exists() && written.is_dir() { written } else { near }
+}
+
+/// Reads the type of token ids.
+fn token_type(options: &Options) -> ScriptResult<Option<TokenType>> {
+    let Some(name) = options.text("token_type")? else { return Ok(None) };
+    match TokenType::from_name(&name) {
+        Some(kind) => Ok(Some(kind)),
+        None => Err(options.no_choice("token_type", &name, &TokenType::ALL.map(TokenType::name))),
+    }
+}
+
 fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<DomainsHandle> {
-    let known = ["seq_len", "eval_fraction", "eval_rows", "max_tokens", "seed", "model"];
-    let options = Options::new("load_domains", options, &known)?;
+    let options = Options::new("load_domains", options, &KNOWN)?;
     let default = DomainOptions::default();
     let checked = DomainOptions {
         seq_len: options.size("seq_len")?.unwrap_or(default.seq_len),
         eval_fraction: options.float("eval_fraction")?.unwrap_or(default.eval_fraction),
         eval_rows: options.size("eval_rows")?.unwrap_or(default.eval_rows),
         max_tokens: options.size("max_tokens")?,
-        ..default
+        text_field: options.text("text_field")?.unwrap_or(default.text_field),
+        tokens_field: options.text("tokens_field")?.unwrap_or(default.tokens_field),
+        token_type: token_type(&options)?,
     };
     let host = host(ctx)?;
     let seed = options.count("seed")?.unwrap_or(host.seed());
     let handle =
         DomainsHandle(Arc::new(Inner { from, options: checked, seed, made: Mutex::default() }));
-    let model = match options.value("model") {
-        None => host.last_model(),
-        Some(value) => match value.clone().try_cast::<Model>() {
-            Some(model) => Some(model),
-            None => {
-                return Err(fail(format!(
-                    "option `model` of load_domains is a {}; it takes a Model",
-                    value.type_name()
-                )));
-            }
-        },
-    };
+    let model = options.handle("model", "a Model")?.or_else(|| host.last_model());
     match (&handle.0.from, model) {
         // Faults of the files show here rather than at the first step.
         (From::Folder(_) | From::Texts(_), Some(model)) => drop(handle.for_model(&model, &host)?),
@@ -160,8 +183,8 @@ fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<Domai
     Ok(handle)
 }
 
-fn source(from: &str) -> From {
-    if from == "demo" { From::Demo } else { From::Folder(from.into()) }
+fn source(ctx: &NativeCallContext, from: &str) -> ScriptResult<From> {
+    Ok(if from == "demo" { From::Demo } else { From::Folder(find(from, &host(ctx)?)) })
 }
 
 /// Domains in one line.
@@ -176,22 +199,35 @@ pub(super) fn describe(domains: &DomainsHandle) -> String {
 #[export_module]
 mod functions {
     /// Loads domains: `"demo"` (five generated corpora of known entropy), or a folder with one
-    /// sub-folder a domain that holds `.jsonl` (field `text`), `.jsonl.zst` or `.txt` files.
+    /// sub-folder a domain. It holds documents (`.jsonl` or `.txt`, also `.gz` or `.zst`; `.parquet`),
+    /// token files that `prepare` wrote, or MDS shards. A relative folder starts at the working folder,
+    /// or else at `--out`.
     ///
     /// ```rhai
     /// let domains = load_domains("demo");
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_domains(ctx: NativeCallContext, from: &str) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(from), Map::new())
+        load(&ctx, source(&ctx, from)?, Map::new())
     }
 
     /// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when
     /// left out), `eval_fraction` (0.1 of the rows), `eval_rows` (32 at most), `seed` (of the demo),
-    /// `model` (whose tokenizer reads them; the model loaded last when left out).
+    /// `model` (whose tokenizer reads them; the model loaded last when left out). Of files:
+    /// `text_field` ("text": the field or column that holds the document), `tokens_field` ("tokens":
+    /// the column of a shard or parquet file that holds token ids), `token_type` ("u16", "u32", "i64"
+    /// and so on: the type of ids in a column of plain bytes; found out when left out).
     ///
     /// ```rhai
     /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
+    /// ```
+    ///
+    /// Documents under another name:
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let dir = write_demo_text("text", 2000);
+    /// let domains = load_domains(dir, #{seq_len: 64, text_field: "text"});
     /// ```
     #[rhai_fn(name = "load_domains", return_raw)]
     pub fn load_domains_with(
@@ -199,7 +235,7 @@ mod functions {
         from: &str,
         options: Map,
     ) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(from), options)
+        load(&ctx, source(&ctx, from)?, options)
     }
 
     /// Makes domains of texts in memory: a map from domain to an array of documents.
@@ -295,7 +331,8 @@ mod functions {
         Table::new("domains", columns).map_err(raise)
     }
 
-    /// Hashes the domains' rows: 64 hexadecimal digits.
+    /// Hashes the domains' rows: 64 hexadecimal digits. Token files and shards stand in it by the
+    /// checksums of the files, so prepared text has another hash than the text.
     ///
     /// ```rhai
     /// print(load_domains("demo", #{seq_len: 64, max_tokens: 4000}).hash().len());

@@ -5,6 +5,7 @@
 //! | `models.rs` | load, ask and save models |
 //! | `shapes.rs` | target shapes |
 //! | `domains.rs` | domains of text |
+//! | `prepare.rs` | text to tokens on the disk |
 //! | `runs.rs` | prune, recover, step, extract |
 //! | `run_options.rs` | what runs are started with and changed by |
 //! | `branches.rs` | fork, rewind, save, resume, compare |
@@ -40,6 +41,7 @@ mod literal;
 mod mixtures;
 mod models;
 mod options;
+mod prepare;
 mod recipe;
 pub mod reference;
 mod rules;
@@ -84,6 +86,7 @@ pub fn engine(host: &Host) -> Engine {
     models::register(&mut rhai);
     shapes::register(&mut rhai);
     domains::register(&mut rhai);
+    prepare::register(&mut rhai);
     runs::register(&mut rhai);
     branches::register(&mut rhai);
     edits::register(&mut rhai);

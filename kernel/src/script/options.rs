@@ -1,6 +1,6 @@
 //! Option maps: `#{steps: 300, lr: 0.001}`, read by key and checked for keys nobody knows.
 
-use rhai::{Array, Dynamic, FLOAT, INT, Map};
+use rhai::{Array, Dynamic, EvalAltResult, FLOAT, INT, Map};
 
 use super::reference::script_type;
 use woolshed_engine::names::nearest;
@@ -22,7 +22,8 @@ impl Options {
         Ok(Self { of, map })
     }
 
-    fn wrong<T>(&self, key: &str, value: &Dynamic, want: &str) -> ScriptResult<T> {
+    /// Says what a key takes instead of its value.
+    pub fn wrong<T>(&self, key: &str, value: &Dynamic, want: &str) -> ScriptResult<T> {
         let (of, have) = (self.of, script_type(value.type_name()));
         Err(fail(format!("option `{key}` of {of} is {value} ({have}); it takes {want}")))
     }
@@ -87,6 +88,24 @@ impl Options {
         match texts {
             Some(texts) => Ok(Some(texts)),
             None => self.wrong(key, value, "an array of texts"),
+        }
+    }
+
+    /// Says which words a key takes, and which of them is nearest.
+    pub fn no_choice(&self, key: &str, word: &str, known: &[&str]) -> Box<EvalAltResult> {
+        let hint = nearest(word, known.iter().copied())
+            .map_or(String::new(), |k| format!("; did you mean \"{k}\"?"));
+        let known: Vec<String> = known.iter().map(|k| format!("\"{k}\"")).collect();
+        let (of, known) = (self.of, known.join(", "));
+        fail(format!("option `{key}` of {of} is \"{word}\"{hint} (known: {known})"))
+    }
+
+    /// A handle: a value of the program's own; `want` is what a person calls it.
+    pub fn handle<T: Clone + 'static>(&self, key: &str, want: &str) -> ScriptResult<Option<T>> {
+        let Some(value) = self.map.get(key).filter(|v| !v.is_unit()) else { return Ok(None) };
+        match value.clone().try_cast::<T>() {
+            Some(handle) => Ok(Some(handle)),
+            None => self.wrong(key, value, want),
         }
     }
 

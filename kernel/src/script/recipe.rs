@@ -12,6 +12,7 @@ use woolshed_engine::run::{
     Changes, Edit, How, Operation, Reference, RunOrigin, ShearOptions, TrainOptions,
 };
 use woolshed_engine::shape::TargetShape;
+use woolshed_engine::train::Distill;
 
 use super::literal::{float, floats, options, text};
 use super::models::{LlamaSizes, demo_language};
@@ -193,11 +194,20 @@ impl Script {
         if outside(&origin.model) {
             self.lines.push(check(&model, &origin.model_sha256, "model").trim_end().to_string());
         }
+        let teacher = origin.teacher.as_ref().map(|teacher| {
+            let name = self.model(&teacher.model)?;
+            if outside(&teacher.model) {
+                self.lines.push(check(&name, &teacher.sha256, "teacher").trim_end().to_string());
+            }
+            Written::Ok(name)
+        });
+        let teacher = teacher.transpose()?;
         let domains = self.domains(&origin.domains, &model)?;
         if matches!(origin.domains, DataOrigin::Folder { .. }) {
             self.lines.push(check(&domains, &origin.data_sha256, "text").trim_end().to_string());
         }
         let mut pairs = train(&origin.train)?;
+        add(&mut pairs, "teacher", teacher);
         let start = match &origin.how {
             How::Recover => format!("recover({model}, {domains}, {})", options(&pairs)),
             How::Shear { target, options: gates } => {
@@ -264,7 +274,15 @@ fn other(value: f64, default: f64) -> Option<String> {
 /// How documents become rows; the length of a row is always written.
 fn rows(o: &DomainOptions) -> Written<Pairs> {
     let default = DomainOptions::default();
-    let written = ["seq_len", "eval_fraction", "eval_rows", "max_tokens"];
+    let written = [
+        "seq_len",
+        "eval_fraction",
+        "eval_rows",
+        "max_tokens",
+        "text_field",
+        "tokens_field",
+        "token_type",
+    ];
     only("the domains", o, &default, &written)?;
     let mut pairs = vec![("seq_len", o.seq_len.to_string())];
     add(&mut pairs, "eval_fraction", other(o.eval_fraction, default.eval_fraction));
@@ -273,6 +291,10 @@ fn rows(o: &DomainOptions) -> Written<Pairs> {
     }
     let most = o.max_tokens.map(|n| whole("`max_tokens`", n as u64)).transpose()?;
     add(&mut pairs, "max_tokens", most);
+    let field = |name: &str, default: &str| (name != default).then(|| text(name));
+    add(&mut pairs, "text_field", field(&o.text_field, &default.text_field));
+    add(&mut pairs, "tokens_field", field(&o.tokens_field, &default.tokens_field));
+    add(&mut pairs, "token_type", o.token_type.map(|kind| text(kind.name())));
     Ok(pairs)
 }
 
@@ -346,6 +368,10 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
     let written = [
         "steps",
         "batch",
+        "accumulate",
+        "recompute",
+        "distill",
+        "lora",
         "seed",
         "lr",
         "lr_warmup",
@@ -370,6 +396,32 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
         ("batch", whole("`batch`", o.batch as u64)?),
         ("seed", whole("`seed`", o.seed)?),
     ];
+    if o.accumulate != default.accumulate {
+        pairs.push(("accumulate", whole("`accumulate`", o.accumulate as u64)?));
+    }
+    if o.recompute != default.recompute {
+        pairs.push(("recompute", o.recompute.to_string()));
+    }
+    add(
+        &mut pairs,
+        "distill",
+        o.distill.map(|distill| {
+            let Distill { weight, temperature } = distill;
+            options(&[("weight", float(weight)), ("temperature", float(temperature))])
+        }),
+    );
+    add(
+        &mut pairs,
+        "lora",
+        o.lora.as_ref().map(|lora| {
+            let targets: Vec<String> = lora.targets.iter().map(|t| text(t.name())).collect();
+            options(&[
+                ("rank", lora.rank.to_string()),
+                ("alpha", float(lora.alpha)),
+                ("targets", format!("[{}]", targets.join(", "))),
+            ])
+        }),
+    );
     add(&mut pairs, "lr", other(o.lr, default.lr));
     add(&mut pairs, "lr_warmup", o.lr_warmup.map(|n| whole("`lr_warmup`", n)).transpose()?);
     add(&mut pairs, "lr_floor", other(o.lr_floor, default.lr_floor));
@@ -490,6 +542,8 @@ fn changed(c: &Changes) -> Written<Pairs> {
     let count = |what, n: Option<u64>| n.map(|n| whole(what, n)).transpose();
     add(&mut pairs, "steps", count("`steps`", c.steps)?);
     add(&mut pairs, "batch", count("`batch`", c.batch.map(|n| n as u64))?);
+    add(&mut pairs, "accumulate", count("`accumulate`", c.accumulate.map(|n| n as u64))?);
+    add(&mut pairs, "recompute", c.recompute.map(|on| on.to_string()));
     add(&mut pairs, "lr", c.lr.map(float));
     add(&mut pairs, "lr_warmup", count("`lr_warmup`", c.lr_warmup)?);
     add(&mut pairs, "lr_floor", c.lr_floor.map(float));

@@ -4,16 +4,25 @@ use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
 use woolshed_engine::data::{CustomRule, Domains, MixtureRule};
 use woolshed_engine::gate::GateKind;
 use woolshed_engine::judge;
-use woolshed_engine::run::{Changes, KeepPolicy, Reference, Run, ShearOptions, TrainOptions};
+use woolshed_engine::model::Model;
+use woolshed_engine::run::{
+    Changes, KeepPolicy, Precision, Reference, Run, ShearOptions, TrainOptions,
+};
+use woolshed_engine::train::{Distill, Lora, UnknownProjection};
 
-use super::options::Options;
+use super::options::{Options, whole};
 use super::{ScriptResult, fail, raise, rules};
 use crate::session::Host;
 
 /// Options of every run, as scripts name them.
-pub(super) const TRAIN: [&str; 21] = [
+pub(super) const TRAIN: [&str; 26] = [
     "steps",
     "batch",
+    "accumulate",
+    "recompute",
+    "distill",
+    "lora",
+    "dtype",
     "lr",
     "lr_warmup",
     "lr_floor",
@@ -67,6 +76,11 @@ pub(super) fn train_options(
     Ok(TrainOptions {
         steps: options.count("steps")?.unwrap_or(default.steps),
         batch: options.size("batch")?.unwrap_or(default.batch),
+        accumulate: options.size("accumulate")?.unwrap_or(default.accumulate),
+        recompute: options.flag("recompute")?.unwrap_or(default.recompute),
+        distill: distill(options)?,
+        lora: lora(options)?,
+        dtype: dtype(options)?,
         lr: options.float("lr")?.unwrap_or(default.lr),
         lr_warmup: options.count("lr_warmup")?,
         lr_floor: options.float("lr_floor")?.unwrap_or(default.lr_floor),
@@ -82,8 +96,71 @@ pub(super) fn train_options(
         reference,
         eta: options.float("eta")?.unwrap_or(default.eta),
         smoothing: options.float("smoothing")?.unwrap_or(default.smoothing),
-        ..TrainOptions::default()
     })
+}
+
+/// Reads what is learned from a teacher: its share of the loss, or a map.
+fn distill(options: &Options) -> ScriptResult<Option<Distill>> {
+    let Some(value) = options.value("distill").filter(|v| !v.is_unit()) else { return Ok(None) };
+    let default = Distill::default();
+    if let Some(map) = value.clone().try_cast::<Map>() {
+        let of = Options::new("distill", map, &["weight", "temperature"])?;
+        return Ok(Some(Distill {
+            weight: of.float("weight")?.unwrap_or(default.weight),
+            temperature: of.float("temperature")?.unwrap_or(default.temperature),
+        }));
+    }
+    match value.as_float().ok().or(value.as_int().ok().map(|i| i as f64)) {
+        Some(weight) => Ok(Some(Distill { weight, ..default })),
+        None => options.wrong(
+            "distill",
+            value,
+            "a share of the loss, as 0.5, or a map, as #{weight: 0.5, temperature: 1.0}",
+        ),
+    }
+}
+
+/// Reads low-rank changes: their rank, or a map. Alpha is twice the rank unless it is given.
+fn lora(options: &Options) -> ScriptResult<Option<Lora>> {
+    let Some(value) = options.value("lora").filter(|v| !v.is_unit()) else { return Ok(None) };
+    let default = Lora::default();
+    let of_rank = |rank: usize| 2.0 * rank.max(1) as f64;
+    if let Some(map) = value.clone().try_cast::<Map>() {
+        let of = Options::new("lora", map, &["rank", "alpha", "targets"])?;
+        let rank = of.size("rank")?.unwrap_or(default.rank);
+        let targets = match of.texts("targets")? {
+            None => default.targets,
+            Some(names) => {
+                let named =
+                    |name: &String| name.parse().map_err(|why: UnknownProjection| fail(why));
+                names.iter().map(named).collect::<ScriptResult<_>>()?
+            }
+        };
+        let alpha = of.float("alpha")?.unwrap_or(of_rank(rank));
+        return Ok(Some(Lora { rank, alpha, targets }));
+    }
+    match whole(value).and_then(|rank| usize::try_from(rank).ok()) {
+        Some(rank) => Ok(Some(Lora { rank, alpha: of_rank(rank), ..default })),
+        None => options.wrong(
+            "lora",
+            value,
+            "a rank, as 8, or a map, as #{rank: 8, alpha: 16, targets: [\"q\", \"v\"]}",
+        ),
+    }
+}
+
+/// Reads the type that a run computes in.
+fn dtype(options: &Options) -> ScriptResult<Precision> {
+    match options.text("dtype")?.as_deref() {
+        None | Some("f32") => Ok(Precision::F32),
+        Some("bf16") => Ok(Precision::Bf16),
+        Some(other) => Err(options.no_choice("dtype", other, &["f32", "bf16"])),
+    }
+}
+
+/// Reads the model that `distill` learns from.
+pub(super) fn teacher(options: &Options) -> ScriptResult<Option<Model>> {
+    options.handle("teacher", "a Model")
 }
 
 /// Reads the options of the gates.
@@ -179,9 +256,11 @@ pub(super) fn keep_policy(
 }
 
 /// Options that `run.set` takes.
-pub(super) const CHANGES: [&str; 18] = [
+pub(super) const CHANGES: [&str; 20] = [
     "steps",
     "batch",
+    "accumulate",
+    "recompute",
     "lr",
     "lr_warmup",
     "lr_floor",
@@ -211,6 +290,8 @@ pub(super) fn changes(
     Ok(Changes {
         steps: options.count("steps")?,
         batch: options.size("batch")?,
+        accumulate: options.size("accumulate")?,
+        recompute: options.flag("recompute")?,
         lr: options.float("lr")?,
         lr_warmup: options.count("lr_warmup")?,
         lr_floor: options.float("lr_floor")?,
@@ -227,7 +308,6 @@ pub(super) fn changes(
         ceiling: options.float("ceiling")?,
         mixture: options.by_name("mixture", &names)?,
         reference: reference_losses(options, run, host)?,
-        ..Changes::default()
     })
 }
 

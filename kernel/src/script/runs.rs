@@ -10,7 +10,7 @@ use woolshed_engine::run::{Run, RunError, Warning};
 
 use super::domains::DomainsHandle;
 use super::options::Options;
-use super::run_options::{SHEAR, TRAIN, keep_policy, shear_options, train_options};
+use super::run_options::{SHEAR, TRAIN, keep_policy, shear_options, teacher, train_options};
 use super::shapes::TargetHandle;
 use super::{ScriptResult, convert, host, raise, recipe};
 use crate::session::Host;
@@ -72,12 +72,18 @@ fn start_recover(
     domains: &DomainsHandle,
     map: Map,
 ) -> ScriptResult<RunHandle> {
-    let options = Options::new("recover", map, &TRAIN)?;
+    let known: Vec<&str> = TRAIN.iter().copied().chain(["teacher"]).collect();
+    let options = Options::new("recover", map, &known)?;
+    let teacher = teacher(&options)?;
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
     let train = train_options(ctx, &options, &domains, host.seed())?;
     let keep = keep_policy(&options, "snapshot_every", "snapshot_mb")?;
-    let mut run = Run::recover(model, domains, train, &host).map_err(raise)?;
+    let run = match &teacher {
+        None => Run::recover(model, domains, train, &host),
+        Some(teacher) => Run::recover_taught(model, teacher, domains, train, &host),
+    };
+    let mut run = run.map_err(raise)?;
     if let Some(policy) = keep {
         run.keep(policy);
     }
@@ -142,15 +148,20 @@ mod functions {
 
     /// Starts to prune a model with options. Of the training: `steps` (300, the length of the
     /// schedules), `batch` (16 sequences), `lr` (0.001), `lr_warmup` (a tenth of `steps`), `lr_floor`
-    /// (0.1), `clip` (1), `beta1` (0.9), `beta2` (0.95), `weight_decay` (0), `seed`. Of the gates:
+    /// (0.1), `clip` (1), `beta1` (0.9), `beta2` (0.95), `weight_decay` (0), `seed`. Of how a step is
+    /// taken: `accumulate` (1; so many batches of `batch` sequences a step), `recompute` (false; run
+    /// each layer again in the backward pass: less memory, more time, the same bits), `distill` (a
+    /// share of the loss, or `#{weight: 0.5, temperature: 1}`: learn from the distributions of the model
+    /// that is pruned, beside the text), `lora` (as `recover` has it), `dtype` ("f32"). Of the gates:
     /// `gates` (the kinds; those the target needs), `gate_lr` (1), `multiplier_lr` (1),
     /// `sparsity_warmup` (a fifth of `steps`), `mask_embeddings` (true), `sparsity` (aim at this
     /// share of prunable parameters instead of a shape), `temperature` (2/3). Of the mixture:
     /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant", or a closure
     /// from what an evaluation found to weights), `mixture` (equal shares), `reference` ("source",
     /// "floor", "scaling" or a map of losses), `eta` (1), `smoothing` (0.0001), `floor` (0) and
-    /// `ceiling` (1) of a domain's share, `path` (what a closure decided in another run). Of going back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb`
-    /// (1074 MB, the most that all snapshots hold).
+    /// `ceiling` (1) of a domain's share, `path` (what a closure decided in another run). Of going
+    /// back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb` (1074 MB, the most that
+    /// all snapshots hold).
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -185,13 +196,26 @@ mod functions {
         start_recover(&ctx, &model, &domains, Map::new())
     }
 
-    /// Starts to continue the pre-training of a model. Options: those of `prune` that belong to the
-    /// training and the mixture.
+    /// Starts to continue the pre-training of a model. Options: those of `prune` that do not belong to
+    /// the gates; `teacher` (the model that `distill` learns from: the one this was cut from, or
+    /// another with the same tokenizer); `lora` (a rank, or `#{rank: 8, alpha: 16, targets: ["q", "v"]}`:
+    /// learn low-rank changes of some projections, by default of all of them, "q", "k", "v", "o",
+    /// "gate", "up", "down", with an alpha of twice the rank, and leave the weights as they are).
     ///
     /// ```rhai
     /// let model = load_model("demo");
     /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
     /// let run = recover(model, domains, #{steps: 10, batch: 2, lr: 0.0005});
+    /// run.step(1);
+    /// ```
+    ///
+    /// A small model learns from the large one that it was cut from:
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let small = model.magnitude_cut(target_shape(#{layers: 2}));
+    /// let run = recover(small, domains, #{batch: 2, accumulate: 2, teacher: model, distill: 0.5});
     /// run.step(1);
     /// ```
     #[rhai_fn(name = "recover", return_raw)]
