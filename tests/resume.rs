@@ -234,6 +234,33 @@ fn what_a_killed_save_left_is_swept_up_and_never_resumed() {
 }
 
 #[test]
+fn folders_of_somebody_else_stay_where_a_run_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let theirs = [
+        "step-1000",
+        "step-00001000",
+        "step-00001000-notes",
+        ".cache.part",
+        ".step-1000.7.part",
+        ".git",
+    ];
+    for name in theirs {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(name).join("weights.bin"), "theirs").unwrap();
+    }
+    let mut run = run(&mut stream("foreign", 0), &domains());
+    for _ in 0..4 {
+        run.step(1, &Unwatched).unwrap();
+        run.save(dir.path(), 1).unwrap();
+    }
+    for name in theirs {
+        let kept = fs::read(dir.path().join(name).join("weights.bin"));
+        assert_eq!(kept.unwrap(), b"theirs", "{name}");
+    }
+    assert_eq!(hash(&resume(dir.path()).unwrap()), hash(&run));
+}
+
+#[test]
 fn a_recovery_of_a_sheared_model_resumes_without_the_first_run() {
     let domains = domains();
     let mut first = (0..)

@@ -227,17 +227,36 @@ fn remove(dir: &Path, folder: &str) -> Result<(), RunError> {
     fs::remove_dir_all(&to).map_err(file("remove", &to))
 }
 
-/// Removes what a killed save left: hidden parts, and snapshots that no index names.
+/// Removes what a killed save left: hidden parts, and snapshots that no index names. What does not
+/// bear exactly such a name is somebody else's and stays.
 fn sweep(dir: &Path, index: Option<&Index>) -> Result<(), RunError> {
     for entry in fs::read_dir(dir).map_err(file("read", dir))? {
         let entry = entry.map_err(file("read", dir))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let part = name.starts_with('.') && name.ends_with(PART);
         let named = index.is_some_and(|i| i.snapshots.iter().any(|s| s.folder == name));
         let path = entry.path();
-        if path.is_dir() && (part || (name.starts_with("step-") && !named)) {
+        if path.is_dir() && (is_part(&name) || (is_snapshot(&name) && !named)) {
             fs::remove_dir_all(&path).map_err(file("remove", &path))?;
         }
     }
     Ok(())
+}
+
+/// Whether a name is `step-00000120-1a2b3c4d`.
+fn is_snapshot(name: &str) -> bool {
+    let parts = name.strip_prefix("step-").and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(step, hash)| {
+        let digits = step.len() >= 8 && step.bytes().all(|b| b.is_ascii_digit());
+        digits && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// Whether a name is that of a folder of ours while it is filled or removed:
+/// `.source.1234.part`, `.step-00000120-1a2b3c4d.gone.part`.
+fn is_part(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(PART));
+    inner.and_then(|inner| inner.rsplit_once('.')).is_some_and(|(folder, by)| {
+        let ours = [SOURCE, TEACHER].contains(&folder) || is_snapshot(folder);
+        ours && (by == "gone" || (!by.is_empty() && by.bytes().all(|b| b.is_ascii_digit())))
+    })
 }
