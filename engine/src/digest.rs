@@ -40,7 +40,7 @@ impl Digest {
 
     /// Gives the 64 hexadecimal digits.
     pub fn hex(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0.finalize())
     }
 
     /// Hashes a file as it is; gives its length in bytes and the digits.
@@ -52,6 +52,11 @@ impl Digest {
         let bytes = io::copy(&mut File::open(path)?, &mut digest)?;
         Ok((bytes, digest.hex()))
     }
+}
+
+/// Gives bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Write for Digest {

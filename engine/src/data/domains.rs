@@ -15,6 +15,7 @@ use super::pack::Rows;
 use super::read::Fields;
 use super::rows::TrainRows;
 use super::{DataError, DataOrigin};
+use crate::digest::hex;
 
 /// Longest row, tokens: no Llama takes more.
 const MAX_SEQ_LEN: usize = 1 << 20;
@@ -161,7 +162,7 @@ impl Domains {
             hash.update((domain.eval.len() as u64).to_le_bytes());
             domain.eval.identify(&mut hash);
         }
-        let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hash.finalize());
         Self { seq_len, domains, hash, origin }
     }
 

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::domains::DomainOptions;
-use super::formats::hex;
 use super::formats::mds::{Mds, MdsColumn, MdsOptions, MdsWriter};
 use super::formats::tokens::{ENDING, TokenFile};
 use super::formats::tokens_write::{Origin, TokenWriter};
@@ -32,6 +31,7 @@ use super::pack::{Special, eval_rows};
 use super::read::Fields;
 use super::rows::{Piece, TokenStore};
 use super::tokenise::{Done, Encode, Encoded, Take, Tokenising};
+use crate::digest::hex;
 use crate::model::Tokenizer;
 use crate::progress::{Progress, Watch};
 use manifest::{Manifest, Shards, print};

@@ -2,6 +2,7 @@
 //!
 //! Source of XXH64: the xxHash specification, <https://github.com/Cyan4973/xxHash>.
 
+use crate::digest::hex;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 /// The hash this program writes.
@@ -18,11 +19,6 @@ pub(crate) fn hash(algorithm: &str, bytes: &[u8]) -> Option<String> {
         "xxh64" => format!("{:016x}", xxh64(bytes)),
         _ => return None,
     })
-}
-
-/// Writes bytes in hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const P1: u64 = 0x9E37_79B1_85EB_CA87;

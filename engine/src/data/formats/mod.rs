@@ -19,5 +19,3 @@ pub(crate) mod mds;
 pub(crate) mod parquet;
 pub(crate) mod tokens;
 pub(crate) mod tokens_write;
-
-pub(crate) use hashes::hex;

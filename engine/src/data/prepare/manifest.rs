@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{PrepareFormat, PrepareOptions};
-use crate::data::formats::hex;
 use crate::data::layout::{listing, visible};
 use crate::data::pack::Special;
 use crate::data::{DataError, TokenType};
+use crate::digest::hex;
 use crate::files::write_whole;
 
 /// Its name in the folder of prepared data.
