@@ -28,8 +28,13 @@ const ENGINE: &[&[&str]] = &[
 const ENGINE_UPWARD: &[(&str, &str)] = &[];
 
 /// The floors of the kernel.
-const KERNEL: &[&[&str]] =
-    &[&["files", "pages", "streams"], &["session"], &["jupyter", "script"], &["cli"]];
+const KERNEL: &[&[&str]] = &[
+    &["files", "pages", "streams"],
+    &["session"],
+    &["jupyter", "script"],
+    &["notebook"],
+    &["cli"],
+];
 
 /// The imports of the kernel that run upward.
 const KERNEL_UPWARD: &[(&str, &str)] = &[

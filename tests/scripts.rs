@@ -8,6 +8,7 @@
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
 //! | `mixture.rs` | bounds, closures as rules, references, what-if |
+//! | `notebooks.rs` | notebooks without a front end, scripts with cells, one made of the other |
 //! | `prepare.rs` | text to tokens on the disk; the names that documents and tokens go by |
 //! | `results.rs` | parameters, seeds, values, files and charts |
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
@@ -29,6 +30,8 @@ mod branches;
 mod errors;
 #[path = "scripts/mixture.rs"]
 mod mixture;
+#[path = "scripts/notebooks.rs"]
+mod notebooks;
 #[path = "scripts/prepare.rs"]
 mod prepare;
 #[path = "scripts/process.rs"]

@@ -3,6 +3,7 @@
 mod cli;
 mod files;
 mod jupyter;
+mod notebook;
 mod pages;
 mod script;
 mod session;

@@ -11,10 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use serde_json::{Value, json};
+use crate::jupyter::kernelspec;
 
 /// The name of the kernel's folder; `jupyter console --kernel woolshed` uses it.
-pub const NAME: &str = "woolshed";
+pub const NAME: &str = kernelspec::USUAL.name;
 
 /// The pictures a front end shows for the kernel.
 const LOGOS: [(&str, &[u8]); 3] = [
@@ -93,18 +93,6 @@ fn user_data_folder(chosen: Option<PathBuf>) -> Option<PathBuf> {
     }
 }
 
-/// `kernel.json` for a program.
-fn kernel_json(program: &str) -> Value {
-    json!({
-        "argv": [program, "kernel", "--connection-file", "{connection_file}"],
-        "display_name": "Woolshed (Rhai)",
-        "language": "rhai",
-        "interrupt_mode": "message",
-        "kernel_protocol_version": crate::jupyter::wire::PROTOCOL,
-        "metadata": {"debugger": false},
-    })
-}
-
 /// Writes `KERNELS/woolshed` whole or not at all.
 fn write_kernelspec(kernels: &Path, program: &str) -> Result<PathBuf, InstallError> {
     let at = |path: &Path| {
@@ -118,7 +106,8 @@ fn write_kernelspec(kernels: &Path, program: &str) -> Result<PathBuf, InstallErr
 
     let written = (|| {
         let json = new.join("kernel.json");
-        fs::write(&json, format!("{:#}\n", kernel_json(program))).map_err(at(&json))?;
+        fs::write(&json, format!("{:#}\n", kernelspec::USUAL.to_json(program)))
+            .map_err(at(&json))?;
         for (name, bytes) in LOGOS {
             let logo = new.join(name);
             fs::write(&logo, bytes).map_err(at(&logo))?;
@@ -146,6 +135,8 @@ fn write_kernelspec(kernels: &Path, program: &str) -> Result<PathBuf, InstallErr
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {

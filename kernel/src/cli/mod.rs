@@ -3,15 +3,19 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `run.rs` | `woolshed run FILE.rhai` |
+//! | `run_notebook.rs` | `woolshed run FILE.ipynb` |
+//! | `convert.rs` | `woolshed convert`: notebook to script and back |
 //! | `repl.rs` | `woolshed repl` |
 //! | `doctor.rs` | `woolshed doctor` |
 //! | `install.rs` | `woolshed install`: the kernelspec |
 //! | `terminal.rs` | a session's output on a terminal and in files |
 
+mod convert;
 mod doctor;
 pub mod install;
 mod repl;
 mod run;
+mod run_notebook;
 mod terminal;
 
 use std::path::PathBuf;
@@ -44,12 +48,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a script
+    /// Run a script or a notebook
     Run {
-        /// The script
+        /// FILE.rhai or FILE.ipynb
         file: PathBuf,
+        /// The copy of a notebook that gets the outputs (FILE.out.ipynb)
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
         #[command(flatten)]
         session: SessionArgs,
+    },
+    /// Make a script with `// %%` cells from a notebook, or a notebook from a script
+    Convert {
+        /// FILE.ipynb or FILE.rhai
+        from: PathBuf,
+        /// FILE.rhai or FILE.ipynb
+        to: PathBuf,
+        /// Write over a file that is there; a notebook keeps the outputs of code that is the same
+        #[arg(short, long)]
+        force: bool,
     },
     /// Type script lines and see what they give
     Repl {
@@ -79,7 +96,8 @@ enum Command {
 
 #[derive(Args)]
 struct SessionArgs {
-    /// A value for `param(name, default)`; may be given many times
+    /// A value for `param(name, default)`, or for a variable of the cell tagged `parameters`; may be
+    /// given many times
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     param: Vec<(String, String)>,
     /// The folder charts and relative paths are written to (woolshed-out)
@@ -106,7 +124,10 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { file, session } => run::run(&file, session.options()),
+        Command::Run { file, output, session } => {
+            run::run(&file, output.as_deref(), session.options())
+        }
+        Command::Convert { from, to, force } => convert::convert(&from, &to, force),
         Command::Repl { session } => repl::repl(session.options()),
         Command::Doctor => doctor::doctor(),
         Command::Install { user, prefix } => match install::install(prefix.as_deref(), user) {

@@ -135,17 +135,8 @@ impl CellThread {
         let cell = CellOutput::new(shared.outbox.clone(), request.header.clone(), asking, silent);
         let cell = Arc::new(cell);
         let output: Arc<dyn Output> = cell.clone();
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(self.runner.as_mut(), &output)));
+        let outcome = guarded(|| run(self.runner.as_mut(), &output));
         cell.finish();
-        let outcome = outcome.unwrap_or_else(|panic| CellOutcome::Error {
-            name: "InternalError".to_owned(),
-            message: format!(
-                "Woolshed failed inside this cell ({}). The session goes on; what this cell was \
-                 changing may be half done. Please report it.",
-                panic_text(panic.as_ref())
-            ),
-            traceback: Vec::new(),
-        });
         (outcome, cell.payload())
     }
 
@@ -175,6 +166,19 @@ impl CellThread {
         let count = self.shared.count(false);
         self.shared.answer(request, messages::aborted(count));
     }
+}
+
+/// Runs something of a cell; a panic in it is an error of the cell.
+pub fn guarded(run: impl FnOnce() -> CellOutcome) -> CellOutcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| CellOutcome::Error {
+        name: "InternalError".to_owned(),
+        message: format!(
+            "Woolshed failed inside this cell ({}). The session goes on; what this cell was \
+             changing may be half done. Please report it.",
+            panic_text(panic.as_ref())
+        ),
+        traceback: Vec::new(),
+    })
 }
 
 #[cfg(test)]

@@ -16,19 +16,24 @@ pub fn kernel_info(language: &LanguageInfo) -> Value {
         "protocol_version": PROTOCOL,
         "implementation": "woolshed",
         "implementation_version": env!("CARGO_PKG_VERSION"),
-        "language_info": {
-            "name": language.name,
-            "version": language.version,
-            "mimetype": language.mimetype,
-            "file_extension": language.file_extension,
-            "pygments_lexer": language.highlighted_as,
-            "codemirror_mode": language.highlighted_as,
-            "nbconvert_exporter": "script",
-        },
+        "language_info": language_info(language),
         "banner": language.banner,
         "help_links": [],
         "debugger": false,
         "supported_features": [],
+    })
+}
+
+/// What a kernel and a notebook file say of the language.
+pub fn language_info(language: &LanguageInfo) -> Value {
+    json!({
+        "name": language.name,
+        "version": language.version,
+        "mimetype": language.mimetype,
+        "file_extension": language.file_extension,
+        "pygments_lexer": language.highlighted_as,
+        "codemirror_mode": language.highlighted_as,
+        "nbconvert_exporter": "script",
     })
 }
 

@@ -15,6 +15,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `connection.rs` | the connection file: where to listen, and the key |
+//! | `kernelspec.rs` | the kernels this program can be, as Jupyter is told |
 //! | `server.rs` | the five sockets, from start to shutdown |
 //! | `wire.rs` | frames, signatures, messages |
 //! | `messages.rs` | the contents of what the kernel sends |
@@ -22,6 +23,7 @@
 //! | `output.rs` | what one cell says |
 //! | `outbox.rs` | one ordered queue of everything the kernel says |
 //! | `questions.rs` | questions of a cell to the user |
+//! | `headless.rs` | a cell without a front end |
 //! | `panel.rs` | the progress line of a cell |
 //! | `interrupts.rs` | interrupts that are not lost |
 //! | `history.rs` | the cells of this session and of earlier ones |
@@ -34,8 +36,10 @@ pub mod archive;
 pub mod cells;
 pub mod connection;
 pub mod error;
+pub mod headless;
 pub mod history;
 pub mod interrupts;
+pub mod kernelspec;
 pub mod messages;
 pub mod outbox;
 pub mod output;

@@ -22,6 +22,7 @@
 //! | `sweep.rs` | an experiment over many points |
 //! | `cells.rs` | input, clear_output, show_at, sleep, vars: the notebook |
 //! | `lab.rs` | show, param, help: the session itself |
+//! | `parameters.rs` | values given from outside, read as the type of what they stand in for |
 //! | `options.rs` | option maps, read and checked |
 //! | `convert.rs` | engine values to script values |
 //! | `reference.rs` | help and the reference page, from the doc comments |
@@ -41,6 +42,7 @@ mod literal;
 mod mixtures;
 mod models;
 mod options;
+pub mod parameters;
 mod prepare;
 mod recipe;
 pub mod reference;

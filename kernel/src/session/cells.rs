@@ -22,6 +22,11 @@ impl Cells {
         (Self { session, magics: Magics::default() }, Arc::new(move || host.stop()))
     }
 
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Lets the session speak to `output`, and forgets interrupts of earlier cells.
     fn begin(&mut self, output: &Arc<dyn Output>) {
         let host = self.session.host();
