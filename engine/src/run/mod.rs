@@ -20,8 +20,10 @@
 //! | `whatif.rs` | the mixture under another rule, on paper |
 //! | `warning.rs` | a domain that takes over, or is pushed out |
 //! | `extract.rs` | the model it has made so far, with its provenance |
+//! | `bench.rs` | the shear step on random weights, timed |
 //! | `error.rs` | what can go wrong |
 
+mod bench;
 mod decisions;
 mod error;
 mod extract;
@@ -40,6 +42,7 @@ mod store;
 mod warning;
 mod whatif;
 
+pub use bench::{BenchCase, BenchError, BenchOptions, BenchReport, bench};
 pub use error::RunError;
 pub use history::{EpochRecord, EvalRecord, History, Mark, StepRecord};
 pub use journal::{Changes, Edit, Journal, Operation};

@@ -6,10 +6,12 @@
 //! | `run_notebook.rs` | `woolshed run FILE.ipynb` |
 //! | `convert.rs` | `woolshed convert`: notebook to script and back |
 //! | `repl.rs` | `woolshed repl` |
+//! | `bench.rs` | `woolshed bench`: the shear step, timed |
 //! | `doctor.rs` | `woolshed doctor` |
 //! | `install.rs` | `woolshed install`: the kernelspec |
 //! | `terminal.rs` | a session's output on a terminal and in files |
 
+mod bench;
 mod convert;
 mod doctor;
 pub mod install;
@@ -73,6 +75,8 @@ enum Command {
         #[command(flatten)]
         session: SessionArgs,
     },
+    /// Time the shear step on random weights: what this machine will do
+    Bench(bench::BenchArgs),
     /// Say what this machine and this program have: devices, features, versions, Jupyter
     Doctor,
     /// Tell Jupyter about the kernel
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
         }
         Command::Convert { from, to, force } => convert::convert(&from, &to, force),
         Command::Repl { session } => repl::repl(session.options()),
+        Command::Bench(args) => bench::run(args),
         Command::Doctor => doctor::doctor(),
         Command::Install { user, prefix } => match install::install(prefix.as_deref(), user) {
             Ok(folder) => {

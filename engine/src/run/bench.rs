@@ -1,0 +1,451 @@
+//! The shear step on random weights, timed: what this machine will do.
+//!
+//! Model, batch, gates and rates are the same for everybody who asks for the same case, so figures can
+//! be held against each other and against the same step written elsewhere (`engine/benches`).
+//!
+//! A share `keep` of the hidden dimensions, of each layer's key/value heads and of its MLP channels has
+//! the sample z = 0.715, with a slope; the rest is exactly 0. Gates on layers are all open: how many
+//! layers are left changes the time in proportion, and a small model has few to choose from.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use cpu_time::ProcessTime;
+
+use crate::gate::{Constraint, GateKind, Gates, HardConcrete, Lagrangian};
+use crate::model::{
+    AttentionWeights, Family, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError,
+    ModelOrigin, Weights,
+};
+use crate::names::closest;
+use crate::progress::{Progress, Watch};
+use crate::shape::ModelShape;
+use crate::train::{AdamConfig, Schedule, Shear, ShearRates, StepOutcome, Trainer, TrainerConfig};
+
+/// Log-alpha of a gate that lives; with the noise 1/2 its sample is inside (0, 1).
+const OPEN: f64 = 0.5;
+/// Log-alpha of a gate that does not; with the noise 1/2 its sample is 0.
+const CLOSED: f64 = -4.6;
+
+/// A shape to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BenchCase {
+    /// What people call it.
+    pub name: &'static str,
+    /// Hidden dimensions, D.
+    pub hidden: usize,
+    /// Layers, L.
+    pub layers: usize,
+    /// Heads, H, each with keys and values of its own.
+    pub heads: usize,
+    /// MLP channels, F.
+    pub intermediate: usize,
+    /// Vocabulary, V.
+    pub vocab: usize,
+    /// Tokens of a sequence, T.
+    pub tokens: usize,
+    /// Sequences of a step, B.
+    pub batch: usize,
+}
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BenchOptions {
+    /// The shape.
+    pub case: BenchCase,
+    /// Share of each dimension but the layers that is alive, above 0 and at most 1.
+    pub keep: f64,
+    /// Steps measured, after one that is not.
+    pub steps: u64,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BenchReport {
+    /// Process time of each step, seconds, over all threads.
+    pub process_seconds: Vec<f64>,
+    /// Wall time of each step, seconds.
+    pub wall_seconds: Vec<f64>,
+    /// Tokens of a step.
+    pub tokens: usize,
+    /// Parameters of the model.
+    pub parameters: usize,
+    /// Hidden dimensions, key/value heads and MLP channels that are alive.
+    pub alive: [usize; 3],
+    /// Largest memory of the process so far, bytes; none where the system does not say.
+    pub peak_bytes: Option<u64>,
+    /// Loss of every step, the unmeasured first one included, nats/token.
+    pub losses: Vec<f64>,
+}
+
+/// What cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// There is no such case.
+    #[error("there is no case `{name}`; did you mean `{nearest}`? cases: small, mid, 7b")]
+    Case {
+        /// The name asked for.
+        name: String,
+        /// The known name closest to it.
+        nearest: &'static str,
+    },
+    /// The share is out of range.
+    #[error("`keep` is {keep}: a share of each dimension, above 0 and at most 1; try {nearest}")]
+    Keep {
+        /// The share asked for.
+        keep: f64,
+        /// The nearest legal value.
+        nearest: f64,
+    },
+    /// No steps.
+    #[error("`steps` is 0: at least 1; try 5")]
+    Steps,
+    /// The machine is too small.
+    #[error(
+        "the case `{case}` needs about {need} GB and {have} GB are free; try a smaller case, or a machine with more memory"
+    )]
+    Memory {
+        /// The case.
+        case: &'static str,
+        /// Gigabytes of weights, moments and gradients.
+        need: u64,
+        /// Gigabytes that are free.
+        have: u64,
+    },
+    /// A loss that is no number.
+    #[error("step {step} has a loss of {loss}, no number; this is a defect of woolshed: report it")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+    },
+    /// It was stopped.
+    #[error("interrupted; nothing was measured")]
+    Interrupted,
+    /// Of the model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Of the gates.
+    #[error(transparent)]
+    Gate(#[from] crate::gate::GateError),
+}
+
+impl BenchCase {
+    /// Every case.
+    pub const ALL: [Self; 3] = [
+        Self {
+            name: "small",
+            hidden: 288,
+            layers: 6,
+            heads: 6,
+            intermediate: 768,
+            vocab: 4096,
+            tokens: 256,
+            batch: 8,
+        },
+        Self {
+            name: "mid",
+            hidden: 512,
+            layers: 8,
+            heads: 8,
+            intermediate: 1376,
+            vocab: 32_000,
+            tokens: 256,
+            batch: 4,
+        },
+        Self {
+            name: "7b",
+            hidden: 4096,
+            layers: 32,
+            heads: 32,
+            intermediate: 11_008,
+            vocab: 32_000,
+            tokens: 4096,
+            batch: 1,
+        },
+    ];
+
+    /// The case of a name.
+    ///
+    /// # Errors
+    /// [`BenchError::Case`].
+    pub fn named(name: &str) -> Result<Self, BenchError> {
+        Self::ALL.into_iter().find(|case| case.name == name).ok_or_else(|| {
+            let nearest = closest(name, Self::ALL.map(|case| case.name)).unwrap_or("small");
+            BenchError::Case { name: name.into(), nearest }
+        })
+    }
+
+    fn config(&self) -> LlamaConfig {
+        LlamaConfig {
+            family: Family::Llama,
+            attention_bias: false,
+            vocab: self.vocab,
+            hidden: self.hidden,
+            intermediate: self.intermediate,
+            layers: self.layers,
+            heads: self.heads,
+            kv_heads: self.heads,
+            head_dim: self.hidden / self.heads,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            max_positions: self.tokens,
+            tied: false,
+            bos: None,
+            eos: Vec::new(),
+            dtype: "float32".into(),
+        }
+    }
+}
+
+impl BenchCase {
+    /// A model whose numbers any language can make: element `i` of the matrix `t`, in the order of
+    /// [`Weights::named`] without the norms, is the mixed number of 2^40 t + i, spread evenly with
+    /// deviation 0.02, or 0.02 / sqrt(2 L) where it writes into the residual stream. Norms are 1.
+    fn model(&self, config: LlamaConfig) -> Result<Model, ModelError> {
+        let (d, f) = (self.hidden, self.intermediate);
+        let mut number = 0u64;
+        let mut spread = |rows: usize, columns: usize, deviation: f64| {
+            let first = number << 40;
+            number += 1;
+            let width = deviation * 12f64.sqrt();
+            let value = |i: u64| ((mixed(first + i) >> 40) as f64 / 16_777_216.0 - 0.5) * width;
+            let data: Vec<f32> = (0..(rows * columns) as u64).map(|i| value(i) as f32).collect();
+            Tensor::from_vec(data, (rows, columns), &Device::Cpu)
+        };
+        let norm = Tensor::ones(d, DType::F32, &Device::Cpu)?;
+        let (usual, residual) = (0.02, 0.02 / (2.0 * self.layers as f64).sqrt());
+        let embed = spread(self.vocab, d, usual)?;
+        let mut layers = Vec::with_capacity(self.layers);
+        for _ in 0..self.layers {
+            let attention = AttentionWeights {
+                norm: norm.clone(),
+                q: spread(d, d, usual)?,
+                k: spread(d, d, usual)?,
+                v: spread(d, d, usual)?,
+                o: spread(d, d, residual)?,
+                biases: None,
+                head_norms: None,
+            };
+            let mlp = MlpWeights {
+                norm: norm.clone(),
+                gate: spread(f, d, usual)?,
+                up: spread(f, d, usual)?,
+                down: spread(d, f, residual)?,
+            };
+            layers.push(LayerWeights { attention: Some(attention), mlp: Some(mlp) });
+        }
+        let head = Some(spread(self.vocab, d, usual)?);
+        Ok(Model {
+            name: self.name.into(),
+            config,
+            weights: Arc::new(Weights { embed, layers, norm, head }),
+            tokenizer: None,
+            provenance: Vec::new(),
+            origin: ModelOrigin::Unknown,
+        })
+    }
+}
+
+/// SplitMix64's output for the state `n`: a number that looks random, and that numpy can make too.
+fn mixed(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ (n >> 31)
+}
+
+/// How many of `n` a share keeps: rounded, at least 1.
+fn kept(n: usize, keep: f64) -> usize {
+    ((n as f64 * keep).round() as usize).clamp(1, n)
+}
+
+/// Takes steps and measures them; `watch` is told of each.
+///
+/// # Errors
+/// Options out of range, a machine that is too small, an interrupt.
+pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, BenchError> {
+    let BenchOptions { case, keep, steps } = *options;
+    if !(keep > 0.0 && keep <= 1.0) {
+        return Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } });
+    }
+    if steps == 0 {
+        return Err(BenchError::Steps);
+    }
+    let config = case.config();
+    let shape = config.shape();
+    let parameters = shape.parameters();
+    // Weights twice (the source keeps its own), two moments, gradients.
+    let need = 5 * 4 * parameters as u64;
+    if let Some(free) = memory("/proc/meminfo", "MemAvailable:").filter(|&free| free < need) {
+        let giga = |bytes: u64| bytes.div_ceil(1_000_000_000);
+        return Err(BenchError::Memory { case: case.name, need: giga(need), have: giga(free) });
+    }
+    let model = case.model(config)?;
+    let (mut trainer, alive, noise) = trainer(&case, &model, &shape, keep)?;
+    drop(model);
+    let ids: Vec<u32> = (0..(case.batch * case.tokens) as u64)
+        .map(|i| (mixed(i) % case.vocab as u64) as u32)
+        .collect();
+    let start = trainer.shear.clone();
+    let mut report = BenchReport {
+        process_seconds: Vec::new(),
+        wall_seconds: Vec::new(),
+        tokens: ids.len(),
+        parameters,
+        alive,
+        peak_bytes: None,
+        losses: Vec::new(),
+    };
+    for k in 0..=steps {
+        if watch.stop_requested() {
+            return Err(BenchError::Interrupted);
+        }
+        // Gates where they were, so that every step has the same ones alive.
+        trainer.shear.clone_from(&start);
+        let (process, wall) = (ProcessTime::now(), Instant::now());
+        match trainer.step(k, &ids, Some(&noise))? {
+            StepOutcome::Taken(figures) => report.losses.push(figures.loss),
+            StepOutcome::NotFinite(loss) => return Err(BenchError::Diverged { step: k, loss }),
+        }
+        if k > 0 {
+            report.process_seconds.push(process.elapsed().as_secs_f64());
+            report.wall_seconds.push(wall.elapsed().as_secs_f64());
+        }
+        watch.tick(&Progress {
+            what: format!("bench {}", case.name),
+            done: k,
+            total: Some(steps),
+            unit: "steps",
+            note: String::new(),
+        });
+    }
+    report.peak_bytes = memory("/proc/self/status", "VmHWM:");
+    Ok(report)
+}
+
+/// A trainer whose gates keep a share of every dimension, what is alive, and the noise that does it.
+type Prepared = (Trainer, [usize; 3], Vec<Vec<f64>>);
+
+fn trainer(
+    case: &BenchCase,
+    model: &Model,
+    shape: &ModelShape,
+    keep: f64,
+) -> Result<Prepared, BenchError> {
+    let alive = [shape.hidden, shape.kv_heads, shape.intermediate].map(|n| kept(n, keep));
+    let [hidden, heads, intermediate] = alive;
+    let target = ModelShape { hidden, heads, kv_heads: heads, intermediate, ..*shape };
+    let kinds = [GateKind::Layer, GateKind::Head, GateKind::Intermediate, GateKind::Hidden];
+    let mut gates = Gates::new(shape, Some(&target), &kinds, HardConcrete::default(), true, 17)?;
+    for table in &mut gates.tables {
+        let (width, keep) = (table.width, table.keep.unwrap_or(table.width));
+        for (i, a) in table.log_alpha.iter_mut().enumerate() {
+            // Spread evenly: place i lives where i * keep / width moves on.
+            let i = i % width;
+            let lives = i * keep / width != (i + 1) * keep / width;
+            *a = if lives { OPEN } else { CLOSED };
+        }
+    }
+    let noise = gates.tables.iter().map(|table| vec![0.5; table.log_alpha.len()]).collect();
+    let adam = AdamConfig { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.0 };
+    let lagrangian = Lagrangian::new(Constraint::Shape, 1, &gates);
+    let rates = ShearRates { gates: 1.0, multipliers: 1.0 };
+    let shear = Shear::new(gates, lagrangian, rates, adam, 17);
+    let config = TrainerConfig {
+        lr: 1e-3,
+        schedule: Schedule { warmup: 0, total: 1_000_000, floor: 0.1 },
+        clip: 1.0,
+        adam,
+        tokens: case.tokens,
+        accumulate: 1,
+        recompute: false,
+        distill: None,
+    };
+    Ok((Trainer::new(model, config, Some(shear))?, alive, noise))
+}
+
+/// The bytes that a line of one of Linux's tables names; none elsewhere.
+fn memory(table: &str, line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(table).ok()?;
+    let kib = text.lines().find_map(|l| l.strip_prefix(line))?;
+    kib.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+impl BenchReport {
+    /// The middle one of the process times of a step, seconds.
+    pub fn process_seconds_per_step(&self) -> f64 {
+        median(&self.process_seconds)
+    }
+
+    /// The middle one of the wall times of a step, seconds.
+    pub fn wall_seconds_per_step(&self) -> f64 {
+        median(&self.wall_seconds)
+    }
+
+    /// Tokens a second of wall time.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.wall_seconds_per_step().max(1e-9)
+    }
+}
+
+fn median(seconds: &[f64]) -> f64 {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Unwatched;
+
+    const TINY: BenchCase = BenchCase {
+        name: "tiny",
+        hidden: 16,
+        layers: 2,
+        heads: 4,
+        intermediate: 24,
+        vocab: 32,
+        tokens: 8,
+        batch: 2,
+    };
+
+    #[test]
+    fn every_step_has_the_asked_share_alive_and_the_same_loss_in_every_bench() {
+        let options = BenchOptions { case: TINY, keep: 0.5, steps: 3 };
+        let (a, b) = (bench(&options, &Unwatched).unwrap(), bench(&options, &Unwatched).unwrap());
+        assert_eq!(a.alive, [8, 2, 12]);
+        assert_eq!((a.process_seconds.len(), a.wall_seconds.len(), a.losses.len()), (3, 3, 4));
+        assert_eq!(a.losses, b.losses);
+        assert!(a.losses[3] < a.losses[0], "it learns its one batch: {:?}", a.losses);
+        assert!(a.tokens_per_second() > 0.0);
+        let shape = TINY.config().shape();
+        let model = TINY.model(TINY.config()).unwrap();
+        let (trainer, alive, noise) = trainer(&TINY, &model, &shape, 0.3).unwrap();
+        assert_eq!(alive, [5, 1, 7]);
+        let values = trainer.shear.unwrap().gates.sample(&noise).values;
+        let open = |v: &[f64]| v.iter().filter(|&&z| z != 0.0).count();
+        assert_eq!(values.iter().map(|v| open(v)).collect::<Vec<_>>(), [2, 2, 14, 5]);
+        assert!(values.iter().flatten().all(|&z| z == 0.0 || (z - 0.715).abs() < 1e-3));
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_with_the_nearest_that_can() {
+        let of = |case, keep, steps| {
+            bench(&BenchOptions { case, keep, steps }, &Unwatched).unwrap_err().to_string()
+        };
+        assert!(of(TINY, 1.5, 1).contains("try 1"), "{}", of(TINY, 1.5, 1));
+        assert!(of(TINY, f64::NAN, 1).contains("above 0"));
+        assert!(of(TINY, 1.0, 0).contains("at least 1"));
+        let huge = BenchCase { vocab: 1 << 50, ..TINY };
+        if memory("/proc/meminfo", "MemAvailable:").is_some() {
+            assert!(of(huge, 1.0, 1).contains("GB are free"));
+        }
+        let unknown = BenchCase::named("medium").unwrap_err().to_string();
+        assert!(unknown.contains("did you mean"), "{unknown}");
+    }
+}
