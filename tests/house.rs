@@ -14,7 +14,7 @@ const LONGEST: usize = 600;
 const ENGINE: &[&[&str]] = &[
     &["names", "files", "digest"],
     &["shape", "rng", "device", "progress"],
-    &["ops", "gate"],
+    &["ops", "gate", "hub"],
     &["model"],
     &["data"],
     &["judge", "train"],

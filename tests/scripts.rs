@@ -13,6 +13,7 @@
 //! | `results.rs` | parameters, seeds, values, files and charts |
 //! | `process.rs` | exit codes, interrupts, the time `--help` takes |
 //! | `replay.rs` | the script of a run makes it again, to the hash |
+//! | `remote.rs` | data of the hub, from a cache that holds it |
 //! | `reference.rs` | the reference page and its examples |
 //! | `sweep.rs` | an experiment over many points |
 //! | `tables.rs` | tables from tables |
@@ -38,6 +39,8 @@ mod prepare;
 mod process;
 #[path = "scripts/reference.rs"]
 mod reference;
+#[path = "scripts/remote.rs"]
+mod remote;
 #[path = "scripts/replay.rs"]
 mod replay;
 #[path = "scripts/results.rs"]

@@ -35,17 +35,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// True when the work stopped because its caller asked.
     pub fn is_interrupted(&self) -> bool {
-        use crate::{data::DataError, judge::JudgeError, model::ModelError, run::RunError};
-        matches!(
-            self,
+        use crate::{
+            data::DataError, hub::HubError, judge::JudgeError, model::ModelError, run::RunError,
+        };
+        let data = |error: &DataError| {
+            matches!(error, DataError::Interrupted { .. } | DataError::Hub(HubError::Interrupted))
+        };
+        match self {
             Self::Model(ModelError::Interrupted)
-                | Self::Judge(JudgeError::Model(ModelError::Interrupted))
-                | Self::Data(DataError::Interrupted { .. })
-                | Self::Run(
-                    RunError::Interrupted
-                        | RunError::Model(ModelError::Interrupted)
-                        | RunError::Data(DataError::Interrupted { .. })
-                )
-        )
+            | Self::Judge(JudgeError::Model(ModelError::Interrupted))
+            | Self::Run(RunError::Interrupted | RunError::Model(ModelError::Interrupted)) => true,
+            Self::Data(error) | Self::Run(RunError::Data(error)) => data(error),
+            _ => false,
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod error;
 pub mod files;
 pub mod gate;
+pub mod hub;
 pub mod judge;
 pub mod model;
 pub mod names;

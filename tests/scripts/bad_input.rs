@@ -83,7 +83,7 @@ fn an_empty_domain_folder_is_named() {
     ];
     fails(&bench, MODEL, DOMAINS.trim_end(), &parts);
     std::fs::create_dir_all(bench.path("nothing")).expect("an empty folder");
-    let parts = ["nothing holds no sub-folder, it is empty"];
+    let parts = ["nothing holds no data, it is empty"];
     fails(&bench, MODEL, "load_domains(\"nothing\");", &parts);
 }
 

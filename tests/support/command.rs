@@ -74,6 +74,8 @@ impl Bench {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_woolshed"));
         command.args(arguments).current_dir(self.0.path()).env("HF_HUB_OFFLINE", "1");
+        // Not the user's own cache: a test finds what it put there.
+        command.env("HF_HUB_CACHE", self.path("cache"));
         command
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::formats::fault::{IndexFault, ShardFault};
+use crate::hub::HubError;
 use crate::model::ModelError;
 use crate::names::nearest;
 
@@ -21,12 +22,20 @@ pub enum DataError {
         /// The path asked for.
         path: PathBuf,
     },
-    /// The data folder holds no sub-folder.
-    #[error("{} holds no sub-folder, {found}: make one sub-folder per domain and put its files there", dir.display())]
+    /// The data folder holds neither sub-folders nor files of data.
+    #[error("{} holds no data, {found}: make one sub-folder per domain and put its files there (.jsonl or .txt, also .gz or .zst; .parquet; .tokens; or shards with their index.json)", dir.display())]
     NoDomains {
         /// The folder asked for.
         dir: PathBuf,
         /// What it holds instead: `only notes.md`, `it is empty`.
+        found: String,
+    },
+    /// Files or folders called `train` stand beside others that are no part of the same data.
+    #[error("{} holds `{found}` beside `train`: keep each domain in a folder of its own, or name its evaluation part `validation` or `test`", dir.display())]
+    BesideTrain {
+        /// The folder.
+        dir: PathBuf,
+        /// The name beside it.
         found: String,
     },
     /// A domain's folder holds no file that can be read as data.
@@ -44,6 +53,36 @@ pub enum DataError {
         dir: PathBuf,
         /// A file of each form.
         found: Vec<String>,
+    },
+    /// A file of the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A data set of the hub holds no data where it was looked for.
+    #[error("the data set `{id}` holds no data {}, as domains (one folder each) of .jsonl, .txt, .parquet, .tokens or shards{}",
+        if path.is_empty() { "at its root".into() } else { format!("in its folder `{path}`") },
+        match &folders[..] {
+            [] => String::new(),
+            folders => format!("; give one of its folders as `path`: {}", few(folders)),
+        })]
+    NoHubData {
+        /// The data set.
+        id: String,
+        /// The folder of it; empty for the root.
+        path: String,
+        /// Its folders that hold data.
+        folders: Vec<String>,
+    },
+    /// A data set has more files than are fetched unasked.
+    #[error(
+        "the data set `{id}` has {count} files of data there, and more than {most} are not fetched unasked: say how many a domain may take (`files: 4`), or give one of its folders as `path`"
+    )]
+    ManyHubFiles {
+        /// The data set.
+        id: String,
+        /// Its files.
+        count: usize,
+        /// Most that are fetched unasked.
+        most: usize,
     },
     /// The evaluation folder lacks a domain.
     #[error("there are no evaluation rows of domain `{domain}` in {}: put them in a sub-folder `{domain}` or in `eval_merge`", dir.display())]
@@ -430,6 +469,16 @@ fn nearest_seq_len(tokens: usize) -> String {
     match tokens / 2 {
         0 | 1 => "add documents".to_string(),
         n => format!("add documents or lower seq_len to {n}"),
+    }
+}
+
+/// The first few of a list.
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        n if n > SHOWN => format!("{} and {} more", shown.join(", "), n - SHOWN),
+        _ => shown.join(", "),
     }
 }
 

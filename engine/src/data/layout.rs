@@ -5,12 +5,18 @@
 //! names the domain of each sample, to evaluate on. The form of a domain is recognised by its files:
 //! an `index.json` is that of shards, `.tokens` are token files, all others hold documents.
 //! Files and folders whose name starts with a dot, and files of other kinds, are no data.
+//!
+//! Files and folders called `train`, `validation` and so on are parts of one domain; see `split.rs`. A
+//! folder without sub-folders holds a domain a file, or one domain in parts.
+
+mod split;
 
 use std::path::{Path, PathBuf};
 
 use super::DataError;
 use super::formats::tokens;
 use super::read::holds_documents;
+pub(crate) use split::{group, is_train};
 
 /// The folders of training data that the public code writes; the first that is there is taken.
 pub(crate) const TRAIN: [&str; 2] = ["for_prune", "for_ft"];
@@ -43,8 +49,10 @@ pub(crate) enum Content {
 pub(crate) enum Evaluation {
     /// The first rows of the training data.
     First,
-    /// A folder of their own.
+    /// Files or a folder of their own.
     Own(Content),
+    /// The evaluation part of the data set that the training data is the other part of.
+    Part(Content),
     /// A folder of shards whose column `set` names the domain.
     Merged(PathBuf),
 }
@@ -54,14 +62,14 @@ pub(crate) enum Evaluation {
 /// # Errors
 /// A [`DataError`] that names the folder.
 pub(crate) fn places(dir: &Path) -> Result<Vec<Place>, DataError> {
-    let folders = sub_folders(dir)?;
+    let folders = match sub_folders(dir)? {
+        folders if folders.is_empty() => return flat(dir),
+        folders => folders,
+    };
     let named = |name: &str| folders.iter().find(|(n, _)| n == name).map(|(_, path)| path);
     let train = TRAIN.into_iter().find_map(|name| named(name).filter(|path| has_folders(path)));
     let Some(train) = train else {
-        let plain = |(name, path): (String, PathBuf)| {
-            Ok(Place { name, train: content(&path)?, eval: Evaluation::First })
-        };
-        return folders.into_iter().map(plain).collect();
+        return plain(dir, &folders);
     };
     let eval = named(EVAL);
     let public = |(name, path): (String, PathBuf)| {
@@ -75,6 +83,92 @@ pub(crate) fn places(dir: &Path) -> Result<Vec<Place>, DataError> {
         Ok(Place { name, train, eval })
     };
     sub_folders(train)?.into_iter().map(public).collect()
+}
+
+/// Domains of sub-folders: one each, or one in parts.
+fn plain(dir: &Path, folders: &[(String, PathBuf)]) -> Result<Vec<Place>, DataError> {
+    let names: Vec<&str> = folders.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some((train, eval)) = parts(dir, &names)? {
+        let train = content(&folders[train].1)?;
+        let eval = eval.map(|i| content(&folders[i].1)).transpose()?;
+        return Ok(vec![Place::in_parts(called(dir), train, eval)]);
+    }
+    let place = |(name, path): &(String, PathBuf)| divided(name.clone(), path, content(path)?);
+    folders.iter().map(place).collect()
+}
+
+/// Domains of a folder without sub-folders: one a file, or one in parts.
+fn flat(dir: &Path) -> Result<Vec<Place>, DataError> {
+    let files = match content(dir) {
+        Ok(Content::Documents(files)) => files,
+        Ok(content) => return Ok(vec![Place::in_parts(called(dir), content, None)]),
+        Err(DataError::NoFiles { dir, found }) => return Err(DataError::NoDomains { dir, found }),
+        Err(other) => return Err(other),
+    };
+    // Beside files of documents, text files are a licence or a list of names.
+    let text = |path: &PathBuf| path.to_string_lossy().to_lowercase().ends_with(".txt");
+    let (texts, others): (Vec<_>, Vec<_>) = files.into_iter().partition(text);
+    let grouped = group_files(if others.is_empty() { texts } else { others });
+    let names: Vec<&str> = grouped.iter().map(|(name, _)| name.as_str()).collect();
+    if parts(dir, &names)?.is_some() {
+        let files = grouped.into_iter().flat_map(|(_, files)| files).collect();
+        return Ok(vec![divided(called(dir), dir, Content::Documents(files))?]);
+    }
+    let place = |(name, files)| Place::in_parts(name, Content::Documents(files), None);
+    Ok(grouped.into_iter().map(place).collect())
+}
+
+/// One domain, with the evaluation files that its folder holds apart.
+fn divided(name: String, dir: &Path, content: Content) -> Result<Place, DataError> {
+    let Content::Documents(files) = content else {
+        return Ok(Place::in_parts(name, content, None));
+    };
+    let mut grouped = group_files(files);
+    let names: Vec<&str> = grouped.iter().map(|(name, _)| name.as_str()).collect();
+    let Some((train, eval)) = parts(dir, &names)? else {
+        let files = grouped.into_iter().flat_map(|(_, files)| files).collect();
+        return Ok(Place::in_parts(name, Content::Documents(files), None));
+    };
+    let mut take = |i: usize| Content::Documents(std::mem::take(&mut grouped[i].1));
+    Ok(Place::in_parts(name, take(train), eval.map(take)))
+}
+
+impl Place {
+    fn in_parts(name: String, train: Content, eval: Option<Content>) -> Self {
+        Self { name, train, eval: eval.map_or(Evaluation::First, Evaluation::Part) }
+    }
+}
+
+/// Files by the group of their name, in the order of names.
+fn group_files(files: Vec<PathBuf>) -> Vec<(String, Vec<PathBuf>)> {
+    let mut grouped: Vec<(String, Vec<PathBuf>)> = Vec::new();
+    for path in files {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = split::group(&name);
+        match grouped.iter_mut().find(|(known, _)| known == name) {
+            Some((_, files)) => files.push(path),
+            None => grouped.push((name.to_string(), vec![path])),
+        }
+    }
+    grouped
+}
+
+/// Where the training part and the evaluation part are in a list of names; none when each stands for
+/// itself.
+fn parts(dir: &Path, names: &[&str]) -> Result<Option<(usize, Option<usize>)>, DataError> {
+    match split::groups(names) {
+        split::Groups::Separate => Ok(None),
+        split::Groups::Parts { train, eval } => Ok(Some((train, eval))),
+        split::Groups::Foreign(i) => {
+            Err(DataError::BesideTrain { dir: dir.into(), found: names[i].to_string() })
+        }
+    }
+}
+
+/// What a domain that fills a folder is called.
+fn called(dir: &Path) -> String {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.into());
+    full.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Tells what a domain's folder holds.
@@ -116,8 +210,7 @@ pub(crate) fn content(dir: &Path) -> Result<Content, DataError> {
 /// Lists the sub-folders of a folder, name and path, by name.
 ///
 /// # Errors
-/// [`DataError::MissingFolder`], [`DataError::NotAFolder`], [`DataError::NoDomains`],
-/// [`DataError::Read`].
+/// [`DataError::MissingFolder`], [`DataError::NotAFolder`], [`DataError::Read`].
 fn sub_folders(dir: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     if !dir.exists() {
         return Err(DataError::MissingFolder { dir: dir.into() });
@@ -125,11 +218,7 @@ fn sub_folders(dir: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     if !dir.is_dir() {
         return Err(DataError::NotAFolder { path: dir.into() });
     }
-    let (folders, rest): (Vec<_>, Vec<_>) = visible(dir)?.into_iter().partition(|e| e.1.is_dir());
-    if folders.is_empty() {
-        return Err(DataError::NoDomains { dir: dir.into(), found: listing(&rest) });
-    }
-    Ok(folders)
+    Ok(visible(dir)?.into_iter().filter(|(_, path)| path.is_dir()).collect())
 }
 
 fn has_folders(dir: &Path) -> bool {

@@ -18,7 +18,8 @@ use super::pack::{Packer, Special, eval_rows};
 use super::prepare::manifest;
 use super::rows::{Piece, TokenStore};
 use super::tokenise::{Done, Encode, Encoded, Take, Tokenising};
-use super::{DataError, DataOrigin, Rows, TrainRows};
+use super::{Choice, DataError, DataOrigin, Fetched, Rows, TrainRows, fetch};
+use crate::hub::HubOptions;
 use crate::model::Tokenizer;
 use crate::progress::Watch;
 
@@ -42,6 +43,26 @@ impl Domains {
     ) -> Result<Self, DataError> {
         let hash = tokenizer_hash(tokenizer.bytes());
         load(dir, &|texts| tokenizer.encode_batch(texts), hash, special, options, watch)
+    }
+
+    /// Reads the domains of a data set of the hub, fetching what the cache lacks.
+    ///
+    /// # Errors
+    /// Those of [`fetch`] and of [`Domains::load`].
+    pub fn from_hub(
+        id: &str,
+        choice: &Choice,
+        hub: &HubOptions,
+        tokenizer: &Tokenizer,
+        special: Special,
+        options: &DomainOptions,
+        watch: &dyn Watch,
+    ) -> Result<Self, DataError> {
+        let Fetched { dir, commit } = fetch(id, choice, hub, watch)?;
+        let mut domains = Self::load(&dir, tokenizer, special, options, watch)?;
+        let (id, choice, options) = (id.to_string(), choice.clone(), options.clone());
+        domains.origin = DataOrigin::Hub { id, commit, choice, options };
+        Ok(domains)
     }
 }
 
@@ -69,7 +90,7 @@ fn load(
         let train = reading.source(&place.name, place.train)?;
         let eval = match place.eval {
             Evaluation::First => None,
-            Evaluation::Own(content) => {
+            Evaluation::Own(content) | Evaluation::Part(content) => {
                 let source = reading.source(&place.name, content)?;
                 let files = source.files.clone();
                 Some((source.first_rows(options.eval_rows, options.seq_len)?, files))

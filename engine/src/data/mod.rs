@@ -10,6 +10,7 @@
 //! | `rows.rs` | training rows, in memory or in mapped files |
 //! | `domains.rs` | the named domains of a run |
 //! | `load.rs` | domains from a folder |
+//! | `remote.rs` | a data set of the hub as a folder |
 //! | `prepare.rs` | a folder of text to token files or shards, in a way that can be gone on with |
 //! | `formats/` | shards, token files, parquet: bit by bit |
 //! | `texts.rs` | domains from texts in memory |
@@ -41,6 +42,7 @@ mod pack;
 mod prefetch;
 mod prepare;
 mod read;
+mod remote;
 mod rows;
 mod rule;
 pub mod scaling;
@@ -58,6 +60,7 @@ pub use mixture::{Mixture, MixtureRule};
 pub use origin::DataOrigin;
 pub use pack::{Rows, Special};
 pub use prepare::{PrepareFormat, PrepareOptions, Prepared, PreparedDomain, prepare};
+pub use remote::{Choice, Fetched, fetch};
 pub use rows::TrainRows;
 pub use rule::{CustomRule, LossRecord, RuleFn, RuleInput};
 pub use scaling::PowerLaw;

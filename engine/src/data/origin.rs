@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::domains::{DomainOptions, Domains};
 use super::pack::Special;
-use super::{DataError, demo};
+use super::{Choice, DataError, demo};
+use crate::hub::HubOptions;
 use crate::model::Tokenizer;
 use crate::progress::Watch;
 
@@ -25,6 +26,17 @@ pub enum DataOrigin {
     Folder {
         /// The folder, absolute.
         path: PathBuf,
+        /// How documents become rows.
+        options: DomainOptions,
+    },
+    /// Fetched from the hub.
+    Hub {
+        /// `org/name`.
+        id: String,
+        /// The commit its files are from.
+        commit: String,
+        /// Which of its files.
+        choice: Choice,
         /// How documents become rows.
         options: DomainOptions,
     },
@@ -55,6 +67,10 @@ impl DataOrigin {
             Self::Demo { options, seed } => demo::domains(options, *seed, watch),
             Self::Folder { path, options } => {
                 Domains::load(path, tokenizer, special, options, watch)
+            }
+            Self::Hub { id, commit, choice, options } => {
+                let hub = HubOptions { revision: commit.clone(), ..HubOptions::default() };
+                Domains::from_hub(id, choice, &hub, tokenizer, special, options, watch)
             }
             Self::Texts { texts, options } => {
                 Domains::from_texts(texts, tokenizer, special, options)

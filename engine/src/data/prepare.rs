@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -130,7 +130,8 @@ pub struct PreparedDomain {
     pub seconds: f64,
 }
 
-/// Tokenises a folder of text, one sub-folder a domain, into the folder `out`.
+/// Tokenises a folder of text, one sub-folder a domain, into the folder `out`; of data in parts, the
+/// `train` part.
 ///
 /// Called again after it was stopped, it goes on; called on text that was changed, it does the
 /// changed files again.
@@ -204,7 +205,7 @@ fn texts(
     let tokens = |dir: PathBuf| DataError::NotText { dir };
     let mut domains = Vec::new();
     for place in layout::places(source)? {
-        if place.eval != Evaluation::First {
+        if matches!(place.eval, Evaluation::Own(_) | Evaluation::Merged(_)) {
             return Err(DataError::BadOption {
                 field: "source",
                 value: source.display().to_string(),
@@ -241,8 +242,17 @@ fn texts(
 /// Refuses to write into the folder that is read, or below it.
 fn apart(source: &Path, out: &Path) -> Result<(), DataError> {
     let real = |path: &Path| path.canonicalize().ok();
-    // `out` need not exist yet: then the folder it will stand in decides.
-    let stands = std::path::absolute(out).ok();
+    // `out` need not exist yet: then the folder it will stand in decides. What does not exist cannot be
+    // a link, so `..` takes back the name before it.
+    let stands = std::path::absolute(out).ok().map(|out| {
+        out.components().fold(PathBuf::new(), |mut path, part| {
+            match part {
+                Component::ParentDir if !path.exists() => drop(path.pop()),
+                part => path.push(part),
+            }
+            path
+        })
+    });
     let stands = stands.iter().flat_map(|out| out.ancestors()).find_map(real);
     if stands.zip(real(source)).is_some_and(|(out, source)| out.starts_with(source)) {
         return Err(DataError::BadOption {
@@ -389,7 +399,12 @@ impl Work<'_> {
         let fields = Fields { text: &self.options.text_field, tokens: "tokens" };
         let (encode, special, watch) = (self.encode, self.special, self.watch);
         let tokenising = Tokenising { domain: name, encode, special, fields, watch };
-        tokenising.file(&text.path, done, &mut sink)?;
+        if let Err(error) = tokenising.file(&text.path, done, &mut sink) {
+            drop(sink);
+            // An empty folder would be a domain without data; one that holds something stays.
+            let _ = fs::remove_dir(path.parent().unwrap_or(&self.out));
+            return Err(error);
+        }
         let Sink { writer, documents, bytes, .. } = sink;
         let tokens = writer.tokens;
         let checksum = writer.finish(Origin {

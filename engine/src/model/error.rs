@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use candle_core::DType;
 
+use crate::hub::HubError;
+
 /// Any error of the model folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,7 +29,7 @@ pub enum ModelError {
         folder: PathBuf,
         /// Why the hub does not give it.
         #[source]
-        hub: Box<ModelError>,
+        hub: Box<HubError>,
     },
     /// A file stands where a folder is needed.
     #[error(
@@ -316,92 +318,9 @@ pub enum ModelError {
         files: String,
     },
 
-    // ---- hub ----
-    /// An option for the hub has an illegal value.
-    #[error("the hub {option} `{value}` must be {rule}")]
-    HubOption {
-        /// `id`, `revision` or `endpoint`.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// What a legal value is.
-        rule: &'static str,
-    },
-    /// The hub has no such repository, revision or file.
-    #[error(
-        "{endpoint} has no {file} for `{id}` at revision `{revision}`; check the spelling of both"
-    )]
-    HubNotFound {
-        /// The hub.
-        endpoint: String,
-        /// The repository.
-        id: String,
-        /// The revision.
-        revision: String,
-        /// The file, or the files of which one would do.
-        file: &'static str,
-    },
-    /// The hub does not give the repository to this caller.
-    #[error(
-        "{endpoint} refuses `{id}` (HTTP {status}): it does not exist, or it is private or gated; \
-         check the spelling, or set HF_TOKEN to a token that may read it"
-    )]
-    HubDenied {
-        /// The hub.
-        endpoint: String,
-        /// The repository.
-        id: String,
-        /// 401 or 403.
-        status: u16,
-    },
-    /// The hub cannot be reached.
-    #[error(
-        "cannot fetch {file} from {endpoint}: {source}; check the connection, or set HF_HUB_OFFLINE=1 \
-         to use what the cache has"
-    )]
-    HubUnreachable {
-        /// The hub.
-        endpoint: String,
-        /// The file.
-        file: String,
-        /// What the connection said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The hub was reached and the download failed.
-    #[error("{endpoint} did not give {file}: {source}; try again")]
-    HubFailed {
-        /// The hub.
-        endpoint: String,
-        /// The file.
-        file: String,
-        /// What failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A download ended early; what had come was thrown away.
-    #[error("{file} came with {size} bytes of {promised}; try again")]
-    HubIncomplete {
-        /// The file.
-        file: String,
-        /// Bytes that came.
-        size: u64,
-        /// Bytes the hub promised.
-        promised: u64,
-    },
-    /// Offline, and the file is not in the cache.
-    #[error(
-        "offline, and {file} of `{id}` at revision `{revision}` is not in the cache `{}`; unset \
-         HF_HUB_OFFLINE to fetch it", cache.display()
-    )]
-    NotCached {
-        /// The repository.
-        id: String,
-        /// The revision.
-        revision: String,
-        /// The file, or the files of which one would do.
-        file: Box<str>,
-        /// The folder of the cache.
-        cache: PathBuf,
-    },
+    /// A file of the hub.
+    #[error(transparent)]
+    Hub(HubError),
 
     // ---- computing ----
     /// A token id lies outside the vocabulary.
@@ -429,6 +348,15 @@ pub enum ModelError {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<HubError> for ModelError {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::Interrupted => Self::Interrupted,
+            other => Self::Hub(other),
+        }
+    }
 }
 
 impl ModelError {

@@ -1,25 +1,12 @@
-//! A model by its hub id: fetched once into the shared Hugging Face cache, then read from there.
-//!
-//! A file that the cache has is used as it is, without a request. All files of a load come from one
-//! commit: the one the cache knows for the revision, or the one the first download names. Offline,
-//! only the cache is asked.
-
-mod download;
-mod options;
-#[cfg(test)]
-mod stand_in;
+//! A model by its name: a folder, or a hub id whose files are fetched once into the cache.
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::{Cache, Repo};
-
-use self::download::download;
-pub use self::options::HubOptions;
-use self::options::{is_hub_id, is_plain};
 use super::checkpoint::{
     CONFIG, INDEX, LoadOptions, SINGLE, TOKENIZER, load_folder, load_named, weight_map,
 };
 use super::{Model, ModelError, ModelOrigin};
+use crate::hub::{HubError, HubOptions, Kind, Snapshot, is_hub_id};
 use crate::progress::Watch;
 
 /// Loads the model that `spec` names: an existing folder, else a hub id `org/name`. A leading `~/`
@@ -49,12 +36,12 @@ pub fn load(
         return Err(ModelError::NotFound { spec: spec.to_string(), looked });
     }
     load_hub(spec, hub, options, watch).map_err(|error| match error {
-        ModelError::HubNotFound { .. }
-        | ModelError::HubDenied { .. }
-        | ModelError::HubUnreachable { .. }
-        | ModelError::NotCached { .. } => {
-            ModelError::NeitherFolderNorHub { folder: full, hub: Box::new(error) }
-        }
+        ModelError::Hub(
+            hub @ (HubError::NotFound { .. }
+            | HubError::Denied { .. }
+            | HubError::Unreachable { .. }
+            | HubError::NotCached { .. }),
+        ) => ModelError::NeitherFolderNorHub { folder: full, hub: Box::new(hub) },
         other => other,
     })
 }
@@ -74,132 +61,72 @@ pub fn load_hub(
     load: &LoadOptions,
     watch: &dyn Watch,
 ) -> Result<Model, ModelError> {
-    options.check(id)?;
-    let mut snapshot = Snapshot::new(id, options);
-    let absent = |file| ModelError::HubNotFound {
-        endpoint: options.endpoint.clone(),
-        id: id.to_string(),
-        revision: options.revision.clone(),
-        file,
-    };
-    let config = snapshot.file(CONFIG, watch)?.ok_or_else(|| absent(CONFIG))?;
-    if !snapshot.weights(watch)? {
-        return Err(absent("model.safetensors or model.safetensors.index.json"));
+    let mut snapshot = Snapshot::new(Kind::Model, id, options)?;
+    let config = snapshot.file(CONFIG, watch)?.ok_or_else(|| snapshot.absent(CONFIG))?;
+    if !weights(&mut snapshot, options, watch)? {
+        return Err(snapshot.absent("model.safetensors or model.safetensors.index.json").into());
     }
     if !options.offline {
         snapshot.file(TOKENIZER, watch)?;
     }
     let dir = config.parent().unwrap_or(Path::new("."));
-    let commit = snapshot.commit.as_deref().unwrap_or(&options.revision);
+    let commit = snapshot.commit();
     let model = load_named(dir, id, &format!("{id}@{commit}"), load, watch)?;
     let origin = ModelOrigin::Hub { id: id.to_string(), commit: commit.to_string() };
     Ok(Model { origin, ..model })
 }
 
-/// The files of one commit of a repository, in the cache or fetched into it.
-struct Snapshot<'a> {
-    id: &'a str,
-    options: &'a HubOptions,
-    cache: Cache,
-    /// Known once the cache or a download has told it.
-    commit: Option<String>,
-}
-
-impl<'a> Snapshot<'a> {
-    fn new(id: &'a str, options: &'a HubOptions) -> Self {
-        // hf-hub links files by paths relative to each other and needs both of one kind.
-        let dir = std::path::absolute(&options.cache_dir).unwrap_or(options.cache_dir.clone());
-        let cache = Cache::new(dir);
-        let revision = &options.revision;
-        let repo = Repo::model(id.to_string());
-        let reference = cache.path().join(repo.folder_name()).join("refs").join(revision);
-        let commit = match std::fs::read_to_string(reference) {
-            Ok(text) => Some(text.trim().to_string()).filter(|commit| is_plain(commit)),
-            // The revision may itself be a commit whose files are there.
-            Err(_) => Some(revision.clone())
-                .filter(|r| is_plain(r) && cache.repo(repo).pointer_path(r).is_dir()),
-        };
-        Self { id, options, cache, commit }
-    }
-
-    fn cached(&self, file: &str) -> Option<PathBuf> {
-        let repo = self.cache.repo(Repo::model(self.id.to_string()));
-        let path = repo.pointer_path(self.commit.as_deref()?).join(file);
-        path.exists().then_some(path)
-    }
-
-    fn not_cached(&self, file: &str) -> ModelError {
-        ModelError::NotCached {
-            id: self.id.to_string(),
-            revision: self.options.revision.clone(),
-            file: file.into(),
-            cache: self.cache.path().clone(),
+/// Gets the weights: one file, or an index and its shards. False when the hub has neither.
+fn weights(
+    snapshot: &mut Snapshot,
+    options: &HubOptions,
+    watch: &dyn Watch,
+) -> Result<bool, ModelError> {
+    let index = match (snapshot.cached(SINGLE), snapshot.cached(INDEX)) {
+        (Some(_), _) => return Ok(true),
+        (None, Some(index)) => index,
+        (None, None) if options.offline => {
+            return Err(snapshot.not_cached("model.safetensors (or its index)").into());
         }
-    }
-
-    /// Gives a file of the snapshot; none when the hub has no such file.
-    fn file(&mut self, file: &str, watch: &dyn Watch) -> Result<Option<PathBuf>, ModelError> {
-        if let Some(path) = self.cached(file) {
-            return Ok(Some(path));
-        }
-        if self.options.offline {
-            return Err(self.not_cached(file));
-        }
-        let revision = self.commit.as_deref().unwrap_or(&self.options.revision);
-        let fetched = download(self.options, &self.cache, self.id, revision, file, watch)?;
-        if let (None, Some(path)) = (&self.commit, &fetched) {
-            let commit = path.parent().and_then(Path::file_name);
-            self.commit = commit.map(|commit| commit.to_string_lossy().into_owned());
-        }
-        Ok(fetched)
-    }
-
-    /// Gets the weights: one file, or an index and its shards. False when the hub has neither.
-    fn weights(&mut self, watch: &dyn Watch) -> Result<bool, ModelError> {
-        let index = match (self.cached(SINGLE), self.cached(INDEX)) {
-            (Some(_), _) => return Ok(true),
-            (None, Some(index)) => index,
-            (None, None) if self.options.offline => {
-                return Err(self.not_cached("model.safetensors (or its index)"));
+        (None, None) => {
+            if snapshot.file(SINGLE, watch)?.is_some() {
+                return Ok(true);
             }
-            (None, None) => {
-                if self.file(SINGLE, watch)?.is_some() {
-                    return Ok(true);
-                }
-                let Some(index) = self.file(INDEX, watch)? else {
-                    return Ok(false);
-                };
-                index
-            }
-        };
-        let mut shards: Vec<String> = weight_map(&index)?.into_values().collect();
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            if self.file(&shard, watch)?.is_none() {
-                return Err(ModelError::MissingShard { index, shard });
-            }
+            let Some(index) = snapshot.file(INDEX, watch)? else {
+                return Ok(false);
+            };
+            index
         }
-        Ok(true)
+    };
+    let mut shards: Vec<String> = weight_map(&index)?.into_values().collect();
+    shards.sort_unstable();
+    shards.dedup();
+    for shard in shards {
+        if snapshot.file(&shard, watch)?.is_none() {
+            return Err(ModelError::MissingShard { index, shard });
+        }
     }
+    Ok(true)
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::net::TcpListener;
+    use std::sync::Mutex;
+    use std::time::Duration;
 
-    use super::stand_in::{COMMIT, Manner, StandIn, behind_a_proxy};
     use super::*;
+    use crate::hub::stand_in::{COMMIT, Manner, StandIn, behind_a_proxy};
     use crate::model::save::{SaveOptions, tiny};
-    use crate::progress::Unwatched;
+    use crate::progress::{Progress, Unwatched};
 
-    pub(in crate::model::hub) fn saved() -> tempfile::TempDir {
+    fn saved() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         tiny::model(false).save(dir.path(), &SaveOptions::default()).unwrap();
         dir
     }
 
-    pub(in crate::model::hub) fn options(endpoint: &str, cache: &Path) -> HubOptions {
+    fn options(endpoint: &str, cache: &Path) -> HubOptions {
         HubOptions {
             revision: "main".to_string(),
             token: None,
@@ -209,10 +136,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::model::hub) fn fetch(
-        id: &str,
-        options: &HubOptions,
-    ) -> Result<Model, ModelError> {
+    fn fetch(id: &str, options: &HubOptions) -> Result<Model, ModelError> {
         load(id, options, &LoadOptions::default(), &Unwatched)
     }
 
@@ -325,7 +249,7 @@ pub(super) mod tests {
         else {
             panic!("not wrapped")
         };
-        assert!(matches!(*hub, ModelError::HubUnreachable { .. }), "{hub}");
+        assert!(matches!(*hub, HubError::Unreachable { .. }), "{hub}");
         assert!(hub.to_string().contains("HF_HUB_OFFLINE=1"), "{hub}");
     }
 
@@ -347,7 +271,7 @@ pub(super) mod tests {
         let (files, cache) = (saved(), tempfile::tempdir().unwrap());
         let short = StandIn::start(files.path(), Manner::Short);
         let error = fetch("org/tiny", &options(&short.endpoint, cache.path())).unwrap_err();
-        assert!(matches!(error, ModelError::HubIncomplete { .. }), "{error}");
+        assert!(matches!(error, ModelError::Hub(HubError::Incomplete { .. })), "{error}");
         let sound = StandIn::start(files.path(), Manner::Sound);
         assert!(fetch("org/tiny", &options(&sound.endpoint, cache.path())).is_ok());
     }
@@ -371,7 +295,7 @@ pub(super) mod tests {
         let sound = options("http://127.0.0.1:9", cache.path());
         let refused = |id: &str, options: &HubOptions| {
             let error = load_hub(id, options, &LoadOptions::default(), &Unwatched).unwrap_err();
-            assert!(matches!(error, ModelError::HubOption { .. }), "{error}");
+            assert!(matches!(error, ModelError::Hub(HubError::Option { .. })), "{error}");
         };
         refused("org", &sound);
         refused("org/na me", &sound);
@@ -381,5 +305,60 @@ pub(super) mod tests {
         for endpoint in ["", "huggingface.co", "ftp://x", "http://", "http://a b"] {
             refused("org/x", &HubOptions { endpoint: endpoint.into(), ..sound.clone() });
         }
+    }
+
+    /// Stops once part of `file` has come; keeps the last report.
+    struct StopIn(&'static str, Mutex<Option<Progress>>);
+
+    impl Watch for StopIn {
+        fn tick(&self, progress: &Progress) {
+            *self.1.lock().unwrap() = Some(progress.clone());
+        }
+
+        fn stop_requested(&self) -> bool {
+            let last = self.1.lock().unwrap();
+            last.as_ref().is_some_and(|p| p.what == format!("download {}", self.0) && p.done > 0)
+        }
+    }
+
+    #[test]
+    fn a_stop_is_heard_while_the_hub_is_silent() {
+        if behind_a_proxy() {
+            return;
+        }
+        let (files, cache) = (saved(), tempfile::tempdir().unwrap());
+        let hub = StandIn::start(files.path(), Manner::Silent);
+        let options = options(&hub.endpoint, cache.path());
+        let watch = StopIn("config.json", Mutex::default());
+        let start = std::time::Instant::now();
+        let error = load("org/tiny", &options, &LoadOptions::default(), &watch).unwrap_err();
+        assert!(matches!(error, ModelError::Interrupted), "{error}");
+        // The stand-in would stay silent for 20 s; the stop is heard within 50 ms.
+        assert!(start.elapsed() < Duration::from_secs(5));
+        let last = watch.1.into_inner().unwrap().unwrap();
+        let whole = std::fs::metadata(files.path().join("config.json")).unwrap().len();
+        assert_eq!((last.done, last.total, last.unit), (whole / 2, Some(whole), "bytes"));
+    }
+
+    #[test]
+    fn an_interrupted_download_goes_on_where_it_stopped() {
+        if behind_a_proxy() {
+            return;
+        }
+        let (files, cache) = (saved(), tempfile::tempdir().unwrap());
+        let slow = StandIn::start(files.path(), Manner::Slow);
+        let watch = StopIn(SINGLE, Mutex::default());
+        let slow_options = options(&slow.endpoint, cache.path());
+        let error = load("org/tiny", &slow_options, &LoadOptions::default(), &watch).unwrap_err();
+        assert!(matches!(error, ModelError::Interrupted), "{error}");
+        let sound = StandIn::start(files.path(), Manner::Sound);
+        fetch("org/tiny", &options(&sound.endpoint, cache.path())).unwrap();
+        let requests = sound.requests.lock().unwrap().clone();
+        assert!(!requests.iter().any(|r| r.contains("config.json")), "{requests:?}");
+        let content = format!("/content/{SINGLE} ");
+        let starts: Vec<u64> = (requests.iter())
+            .filter_map(|r| r.strip_prefix(&content)?.strip_suffix('-')?.parse().ok())
+            .collect();
+        assert!(starts.len() == 1 && starts[0] > 0, "{requests:?}");
     }
 }

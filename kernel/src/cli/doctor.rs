@@ -26,7 +26,7 @@ pub fn doctor() -> ExitCode {
             Err(error) => line(name, error),
         }
     }
-    let hub = woolshed_engine::model::hub::HubOptions::default();
+    let hub = woolshed_engine::hub::HubOptions::default();
     line("hub cache", hub.cache_dir.display());
     line("hub", if hub.offline { "offline (HF_HUB_OFFLINE)".to_string() } else { hub.endpoint });
     jupyter();

@@ -13,6 +13,7 @@ use woolshed_engine::model::Model;
 use woolshed_engine::view::{Column, Table};
 
 use super::options::Options;
+use super::remote::{self, CHOICE, Data, HUB, Remote};
 use super::{ScriptResult, fail, host, raise};
 use crate::session::Host;
 
@@ -31,11 +32,12 @@ struct Inner {
 enum From {
     Demo,
     Folder(PathBuf),
+    Hub(Remote),
     Texts(Vec<(String, Vec<String>)>),
 }
 
 /// Options of `load_domains`, as scripts name them.
-const KNOWN: [&str; 9] = [
+const OWN: [&str; 9] = [
     "seq_len",
     "eval_fraction",
     "eval_rows",
@@ -73,6 +75,9 @@ impl DomainsHandle {
                 )));
             }
             From::Folder(dir) => Domains::load(dir, tokenizer, special, &self.0.options, host),
+            From::Hub(Remote { id, choice, hub, .. }) => {
+                Domains::from_hub(id, choice, hub, tokenizer, special, &self.0.options, host)
+            }
             From::Texts(texts) => Domains::from_texts(texts, tokenizer, special, &self.0.options),
         };
         let domains = Arc::new(domains.map_err(raise)?);
@@ -86,10 +91,16 @@ impl DomainsHandle {
     /// folder count by name, size and time of change.
     pub fn identity(&self) -> String {
         let Inner { from, options, seed, .. } = &*self.0;
+        let from = match from {
+            From::Hub(Remote { id, choice, fetched, .. }) => {
+                return format!("{id} at {} {choice:?} {options:?}", fetched.commit);
+            }
+            other => other,
+        };
         let mut text = format!("{from:?} {options:?} seed {seed}");
         let mut open = match from {
             From::Folder(dir) => vec![dir.clone()],
-            From::Demo | From::Texts(_) => Vec::new(),
+            From::Demo | From::Hub(_) | From::Texts(_) => Vec::new(),
         };
         while let Some(dir) = open.pop() {
             let mut paths: Vec<PathBuf> =
@@ -147,8 +158,15 @@ fn token_type(options: &Options) -> ScriptResult<Option<TokenType>> {
     }
 }
 
-fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<DomainsHandle> {
-    let options = Options::new("load_domains", options, &KNOWN)?;
+/// What `load_domains` is given.
+enum Given<'a> {
+    Name(&'a str),
+    Texts(Vec<(String, Vec<String>)>),
+}
+
+fn load(ctx: &NativeCallContext, given: Given, options: Map) -> ScriptResult<DomainsHandle> {
+    let known = [&OWN[..], &CHOICE, &HUB].concat();
+    let options = Options::new("load_domains", options, &known)?;
     let default = DomainOptions::default();
     let checked = DomainOptions {
         seq_len: options.size("seq_len")?.unwrap_or(default.seq_len),
@@ -161,12 +179,22 @@ fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<Domai
     };
     let host = host(ctx)?;
     let seed = options.count("seed")?.unwrap_or(host.seed());
+    let from = match given {
+        Given::Texts(texts) => From::Texts(texts),
+        Given::Name("demo") => From::Demo,
+        Given::Name(name) => match remote::data(name, &options, &host)? {
+            Data::Folder(dir) => From::Folder(dir),
+            Data::Hub(remote) => From::Hub(remote),
+        },
+    };
     let handle =
         DomainsHandle(Arc::new(Inner { from, options: checked, seed, made: Mutex::default() }));
     let model = options.handle("model", "a Model")?.or_else(|| host.last_model());
     match (&handle.0.from, model) {
         // Faults of the files show here rather than at the first step.
-        (From::Folder(_) | From::Texts(_), Some(model)) => drop(handle.for_model(&model, &host)?),
+        (From::Folder(_) | From::Hub(_) | From::Texts(_), Some(model)) => {
+            drop(handle.for_model(&model, &host)?)
+        }
         (From::Demo, _) => {
             let domains = demo::domains(&handle.0.options, seed, &host).map_err(raise)?;
             let key = demo::tokenizer_json().into_bytes();
@@ -178,13 +206,9 @@ fn load(ctx: &NativeCallContext, from: From, options: Map) -> ScriptResult<Domai
                 .push((key, Arc::new(domains)));
             host.progress_done("");
         }
-        (From::Folder(_) | From::Texts(_), None) => {}
+        (From::Folder(_) | From::Hub(_) | From::Texts(_), None) => {}
     }
     Ok(handle)
-}
-
-fn source(ctx: &NativeCallContext, from: &str) -> ScriptResult<From> {
-    Ok(if from == "demo" { From::Demo } else { From::Folder(find(from, &host(ctx)?)) })
 }
 
 /// Domains in one line.
@@ -201,14 +225,18 @@ mod functions {
     /// Loads domains: `"demo"` (five generated corpora of known entropy), or a folder with one
     /// sub-folder a domain. It holds documents (`.jsonl` or `.txt`, also `.gz` or `.zst`; `.parquet`),
     /// token files that `prepare` wrote, or MDS shards. A relative folder starts at the working folder,
-    /// or else at `--out`.
+    /// or else at `--out`. A folder without sub-folders has a domain a file. Files or folders called
+    /// `train`, `validation` and so on are parts of one domain.
+    ///
+    /// A name of the form `org/name` that is no folder is a data set of the Hugging Face hub: its files
+    /// are fetched once into the shared cache.
     ///
     /// ```rhai
     /// let domains = load_domains("demo");
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_domains(ctx: NativeCallContext, from: &str) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(&ctx, from)?, Map::new())
+        load(&ctx, Given::Name(from), Map::new())
     }
 
     /// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when
@@ -216,7 +244,10 @@ mod functions {
     /// `model` (whose tokenizer reads them; the model loaded last when left out). Of files:
     /// `text_field` ("text": the field or column that holds the document), `tokens_field` ("tokens":
     /// the column of a shard or parquet file that holds token ids), `token_type` ("u16", "u32", "i64"
-    /// and so on: the type of ids in a column of plain bytes; found out when left out).
+    /// and so on: the type of ids in a column of plain bytes; found out when left out). Of the hub:
+    /// `path` (the folder of the data set that holds the domains; its root), `files` (most files a
+    /// domain; all, if they are no more than 100 together), `revision` ("main": a branch, tag or commit),
+    /// `offline`, `token`, `cache_dir`, `endpoint` (as for `load_model`).
     ///
     /// ```rhai
     /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});
@@ -235,7 +266,7 @@ mod functions {
         from: &str,
         options: Map,
     ) -> ScriptResult<DomainsHandle> {
-        load(&ctx, source(&ctx, from)?, options)
+        load(&ctx, Given::Name(from), options)
     }
 
     /// Makes domains of texts in memory: a map from domain to an array of documents.
@@ -264,7 +295,7 @@ mod functions {
                 }
             }
         }
-        load(&ctx, From::Texts(domains), options)
+        load(&ctx, Given::Texts(domains), options)
     }
 
     /// Writes the demo corpora as text, one `.jsonl` a domain, to read or to load elsewhere.

@@ -5,6 +5,7 @@
 //! | `models.rs` | load, ask and save models |
 //! | `shapes.rs` | target shapes |
 //! | `domains.rs` | domains of text |
+//! | `remote.rs` | what of models and data may come from the hub |
 //! | `prepare.rs` | text to tokens on the disk |
 //! | `runs.rs` | prune, recover, step, extract |
 //! | `run_options.rs` | what runs are started with and changed by |
@@ -46,6 +47,7 @@ pub mod parameters;
 mod prepare;
 mod recipe;
 pub mod reference;
+mod remote;
 mod rules;
 mod run_options;
 mod runs;

@@ -6,13 +6,13 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, ImmutableString, Map, NativeCallContext};
 use woolshed_engine::model::checkpoint::LoadOptions;
 use woolshed_engine::model::generate::GenerateOptions;
-use woolshed_engine::model::hub::{self, HubOptions};
 use woolshed_engine::model::save::SaveOptions;
 use woolshed_engine::model::{Family, LlamaConfig, Model, Tokenizer};
-use woolshed_engine::{data::demo, device, judge};
+use woolshed_engine::{data::demo, device, judge, model};
 
 use super::domains::DomainsHandle;
 use super::options::{Options, whole};
+use super::remote::{HUB, hub_options};
 use super::shapes::TargetHandle;
 use super::{ScriptResult, convert, fail, host, raise, recipe};
 
@@ -57,7 +57,7 @@ fn generate_options(
 }
 
 fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
-    let known = ["device", "revision", "token", "cache_dir", "endpoint", "offline"];
+    let known = [&["device"][..], &HUB].concat();
     let options = Options::new("load_model", map, &known)?;
     let host = host(ctx)?;
     let device = options.text("device")?.unwrap_or("auto".into());
@@ -66,23 +66,8 @@ fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
     let model = if spec == "demo" {
         woolshed_engine::model::demo(&load).map_err(raise)?
     } else {
-        let mut hub = HubOptions::default();
-        if let Some(revision) = options.text("revision")? {
-            hub.revision = revision;
-        }
-        if let Some(token) = options.text("token")? {
-            hub.token = Some(token);
-        }
-        if let Some(dir) = options.text("cache_dir")? {
-            hub.cache_dir = dir.into();
-        }
-        if let Some(endpoint) = options.text("endpoint")? {
-            hub.endpoint = endpoint;
-        }
-        if let Some(offline) = options.flag("offline")? {
-            hub.offline = offline;
-        }
-        hub::load(spec, &hub, &load, &host).map_err(raise)?
+        let hub = hub_options(&options)?;
+        model::hub::load(spec, &hub, &load, &host).map_err(raise)?
     };
     host.progress_done(&format!("loaded {} ({} parameters)", model.name, model.parameters()));
     host.remember(&model);

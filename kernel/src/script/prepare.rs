@@ -6,12 +6,13 @@ use woolshed_engine::data::{PrepareFormat, PrepareOptions, Prepared, PreparedDom
 use woolshed_engine::model::Model;
 use woolshed_engine::view::{Column, Table};
 
-use super::domains::{find, special};
+use super::domains::special;
 use super::options::Options;
+use super::remote::{self, CHOICE, Data, HUB};
 use super::{ScriptResult, fail, host, raise};
 
 /// Options of `prepare`, as scripts name them.
-const KNOWN: [&str; 8] = [
+const OWN: [&str; 8] = [
     "model",
     "format",
     "text_field",
@@ -58,7 +59,8 @@ fn prepare_options(options: &Options) -> ScriptResult<PrepareOptions> {
 }
 
 fn run(ctx: &NativeCallContext, source: &str, dir: &str, map: Map) -> ScriptResult<Table> {
-    let options = Options::new("prepare", map, &KNOWN)?;
+    let known = [&OWN[..], &CHOICE, &HUB].concat();
+    let options = Options::new("prepare", map, &known)?;
     let checked = prepare_options(&options)?;
     let host = host(ctx)?;
     let model: Option<Model> = options.handle("model", "a Model")?;
@@ -69,7 +71,11 @@ fn run(ctx: &NativeCallContext, source: &str, dir: &str, map: Map) -> ScriptResu
         ));
     };
     let tokenizer = model.tokenizer().map_err(raise)?;
-    let (source, out) = (find(source, &host), host.place(dir));
+    let source = match remote::data(source, &options, &host)? {
+        Data::Folder(dir) => dir,
+        Data::Hub(remote) => remote.fetched.dir,
+    };
+    let out = host.place(dir);
     let prepared =
         prepare(&source, &out, tokenizer, special(&model), &checked, &host).map_err(raise)?;
     let domains = &prepared.domains;
@@ -124,7 +130,8 @@ mod functions {
     /// LLM-Shearing reads them), `text_field` ("text": the field or column with the document). Of
     /// shards alone: `seq_len` (4096 tokens a sample), `eval_fraction` (0.1 of the rows, in shards of
     /// their own), `eval_rows` (500 at most), `size_limit` (67108864 bytes a shard), `zstd` (a level
-    /// from 1 to 22; uncompressed when left out).
+    /// from 1 to 22; uncompressed when left out). Of a data set of the hub, `org/name`: `path`, `files`,
+    /// `revision` and so on, as for `load_domains`.
     ///
     /// ```rhai
     /// let model = load_model("demo");

@@ -171,6 +171,14 @@ impl Script {
                 how.push(("model", model.to_string()));
                 (text(&path.display().to_string()), how)
             }
+            DataOrigin::Hub { id, commit, choice, options } => {
+                let mut how = rows(options)?;
+                how.push(("model", model.to_string()));
+                how.push(("revision", text(commit)));
+                add(&mut how, "path", choice.path.as_deref().map(text));
+                add(&mut how, "files", choice.files.map(|n| n.to_string()));
+                (text(id), how)
+            }
             DataOrigin::Texts { texts, options } => {
                 let mut how = rows(options)?;
                 how.push(("model", model.to_string()));
@@ -203,7 +211,7 @@ impl Script {
         });
         let teacher = teacher.transpose()?;
         let domains = self.domains(&origin.domains, &model)?;
-        if matches!(origin.domains, DataOrigin::Folder { .. }) {
+        if matches!(origin.domains, DataOrigin::Folder { .. } | DataOrigin::Hub { .. }) {
             self.lines.push(check(&domains, &origin.data_sha256, "text").trim_end().to_string());
         }
         let mut pairs = train(&origin.train)?;

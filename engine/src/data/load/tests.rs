@@ -118,10 +118,11 @@ fn a_folder_that_is_no_data_folder_is_explained() {
     let missing = Path::new("no/such/folder");
     let told = read(missing, &small(4)).unwrap_err().to_string();
     assert!(told.starts_with("there is no folder no/such/folder: give the folder"), "{told}");
-    assert!(
-        error(&[("a.txt", "text")], &small(4)).starts_with("DATA holds no sub-folder, only a.txt")
-    );
-    assert!(error(&[], &small(4)).contains("DATA holds no sub-folder, it is empty"));
+    let told = error(&[("a.pdf", "text")], &small(4));
+    assert!(told.starts_with("DATA holds no data, only a.pdf"), "{told}");
+    assert!(error(&[], &small(4)).contains("DATA holds no data, it is empty"));
+    let told = error(&[("train.jsonl", ""), ("extra.jsonl", "")], &small(4));
+    assert!(told.contains("DATA holds `extra` beside `train`"), "{told}");
     let told = error(&[("book/a.pdf", ""), ("book/b.json", "")], &small(4));
     assert!(told.contains("DATA/book holds no data file, only a.pdf, b.json"), "{told}");
     assert!(told.contains(".jsonl or .txt (also .gz or .zst)"), "{told}");
@@ -330,4 +331,38 @@ fn a_damaged_row_on_disk_stops_the_loader_where_it_stands() {
     assert!(error.contains("a.tokens sample 640: tokens 40960 to 49151 do not fit"), "{error}");
     assert_eq!(loader.state(), before);
     assert!(sound > 0, "the first rows are sound");
+}
+
+#[test]
+fn a_folder_without_sub_folders_has_a_domain_a_file() {
+    let dir = folder(&[
+        ("arxiv_sample.jsonl", "{\"text\": \"abcdefgh\"}\n"),
+        ("web-00000-of-00002.jsonl", "{\"text\": \"ijklmnop\"}\n"),
+        ("web-00001-of-00002.jsonl", "{\"text\": \"qrstuvwx\"}\n"),
+        ("licence.txt", "as you like"),
+    ]);
+    let domains = read(dir.path(), &small(4)).unwrap();
+    assert_eq!(domains.names(), ["arxiv_sample", "web"]);
+    assert_eq!(domains.domains[1].documents, 2);
+}
+
+#[test]
+fn parts_called_train_and_validation_are_one_domain() {
+    let line = |text: &str| format!("{{\"text\": \"{text}\"}}\n");
+    let (train, other) = (line("abcdefghijkl"), line("mnopqrstuvwx"));
+    let flat: [(&str, &str); 3] = [
+        ("all/train-00000-of-00001.jsonl", &train),
+        ("all/validation-00000-of-00001.jsonl", &other),
+        ("all/test.jsonl", "not read"),
+    ];
+    let nested: [(&str, &str); 2] = [("all/train/a.jsonl", &train), ("all/val/a.jsonl", &other)];
+    let inside: [(&str, &str); 2] = [("all/x/train.jsonl", &train), ("all/x/dev.jsonl", &other)];
+    for (files, name) in [(&flat[..], "all"), (&nested[..], "all"), (&inside[..], "x")] {
+        let dir = folder(files);
+        let domains = read(&dir.path().join("all"), &small(4)).unwrap();
+        assert_eq!(domains.names(), [name]);
+        let domain = &domains.domains[0];
+        assert_eq!(text(domain.train.to_memory().unwrap().ids()), "<abcdefghijk");
+        assert_eq!(text(domain.eval.ids()), "<mnopqrstuvw");
+    }
 }

@@ -176,6 +176,10 @@ fn folders_that_must_not_be_mixed_are_kept_apart() {
         "{inside}"
     );
     assert!(!source.path().join("wiki/out").exists());
+    let around = source.path().join("../not-yet/../");
+    let around = around.join(source.path().file_name().unwrap()).join("out");
+    let inside = told(source.path(), &around, &tokens);
+    assert!(inside.contains("must be a folder outside"), "{inside}");
 
     fs::write(out.path().join("thesis.tex"), "").unwrap();
     let foreign = told(source.path(), out.path(), &tokens);

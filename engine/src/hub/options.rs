@@ -1,11 +1,11 @@
-//! Where models are fetched from and kept, by the environment variables of Hugging Face's tools.
+//! Where models and data are fetched from and kept, by the environment variables of Hugging Face's tools.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::ModelError;
+use super::HubError;
 
-/// Where models are fetched from and kept.
+/// Where models and data are fetched from and kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HubOptions {
     /// Branch, tag or commit; `main` by default.
@@ -56,9 +56,9 @@ impl HubOptions {
     }
 
     /// Checks what ends up in addresses and paths, where an odd character could reach elsewhere.
-    pub(super) fn check(&self, id: &str) -> Result<(), ModelError> {
+    pub(super) fn check(&self, id: &str) -> Result<(), HubError> {
         let refuse = |option, value: &str, rule| {
-            Err(ModelError::HubOption { option, value: value.to_string(), rule })
+            Err(HubError::Option { option, value: value.to_string(), rule })
         };
         if !is_hub_id(id) {
             return refuse("id", id, "of the form org/name, in letters, digits, `.`, `_` and `-`");
@@ -89,7 +89,8 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-pub(super) fn is_hub_id(id: &str) -> bool {
+/// Tells whether a text has the form of a hub id, `org/name`.
+pub fn is_hub_id(id: &str) -> bool {
     let mut parts = id.split('/');
     let two = parts.next().is_some_and(is_plain) && parts.next().is_some_and(is_plain);
     two && parts.next().is_none()

@@ -6,19 +6,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A stand-in for the hub on 127.0.0.1. It serves the files of a folder as `org/tiny` at `main`
-/// and at its commit, in ranges, with the headers hf-hub needs; safetensors by way of a redirect,
+/// A stand-in for the hub on 127.0.0.1. It serves the files of a folder as the model and the data set
+/// `org/tiny` at `main` and at its commit, in ranges, with the headers hf-hub needs; safetensors by way of a redirect,
 /// as the real hub does. Other repositories answer 401, other files 404. Its thread ends with the
 /// process.
-pub(super) struct StandIn {
-    pub(super) endpoint: String,
-    pub(super) requests: Arc<Mutex<Vec<String>>>,
+pub(crate) struct StandIn {
+    pub(crate) endpoint: String,
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     Sound,
     /// Says that files are one byte longer than they are.
     Short,
@@ -29,7 +29,7 @@ pub(super) enum Manner {
 }
 
 impl StandIn {
-    pub(super) fn start(files: &Path, manner: Manner) -> Self {
+    pub(crate) fn start(files: &Path, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -43,7 +43,7 @@ impl StandIn {
         Self { endpoint, requests }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 }
@@ -66,9 +66,25 @@ fn answer(
     }
     let path = request.split(' ').nth(1).unwrap().to_string();
     log.lock().unwrap().push(format!("{path} {range}"));
-    let resolved = ["main", COMMIT]
-        .iter()
-        .find_map(|revision| path.strip_prefix(&format!("/org/tiny/resolve/{revision}/")));
+    let revision = |path: &str| path == "main" || path == COMMIT;
+    if let Some(at) = path.strip_prefix("/api/datasets/org/tiny/revision/") {
+        let mut names = Vec::new();
+        walk(files, "", &mut names);
+        let siblings: Vec<_> =
+            names.iter().map(|name| serde_json::json!({ "rfilename": name })).collect();
+        let body = serde_json::json!({ "sha": COMMIT, "siblings": siblings }).to_string();
+        let (status, body) =
+            if revision(at) { ("200 OK", body) } else { ("404 Not Found", String::new()) };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n");
+        let _ = write!(stream, "{head}Content-Type: application/json\r\n\r\n{body}");
+        return;
+    }
+    let plain = path.strip_prefix("/datasets").unwrap_or(&path);
+    let resolved = plain.strip_prefix("/org/tiny/resolve/").and_then(|rest| {
+        let (at, name) = rest.split_once('/')?;
+        revision(at).then_some(name)
+    });
     let (name, redirect) = match (resolved, path.strip_prefix("/content/")) {
         (Some(name), _) => (name, name.ends_with(".safetensors")),
         (None, Some(name)) => (name, false),
@@ -81,7 +97,7 @@ fn answer(
         let _ = write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
         return;
     };
-    let names = format!("x-repo-commit: {COMMIT}\r\netag: \"tag-{name}\"\r\n");
+    let names = format!("x-repo-commit: {COMMIT}\r\netag: \"tag-{}\"\r\n", name.replace('/', "-"));
     if redirect {
         let place = format!("Location: {base}/content/{name}\r\n");
         let _ = write!(stream, "HTTP/1.1 302 Found\r\n{names}{place}Content-Length: 0\r\n\r\n");
@@ -117,8 +133,18 @@ fn answer(
     let _ = stream.write_all(&content[from..to]);
 }
 
+fn walk(dir: &Path, before: &str, names: &mut Vec<String>) {
+    for entry in dir.read_dir().unwrap().map(Result::unwrap) {
+        let name = format!("{before}{}", entry.file_name().display());
+        match entry.path().is_dir() {
+            true => walk(&entry.path(), &format!("{name}/"), names),
+            false => names.push(name),
+        }
+    }
+}
+
 /// A proxy in the environment would stand between the test and its stand-in.
-pub(super) fn behind_a_proxy() -> bool {
+pub(crate) fn behind_a_proxy() -> bool {
     let names =
         ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
     let behind = names.iter().any(|name| std::env::var_os(name).is_some());
