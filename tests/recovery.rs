@@ -10,11 +10,13 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use runs::{domains, hash, model, play, run_with};
 use woolshed_engine::data::Domains;
+use woolshed_engine::judge;
+use woolshed_engine::model::checkpoint::{LoadOptions, load_folder};
 use woolshed_engine::model::{Model, Weights};
 use woolshed_engine::progress::Unwatched;
 use woolshed_engine::rng::Stream;
 use woolshed_engine::run::{
-    Changes, Edit, KeepPolicy, Precision, ResumeOptions, Run, TrainOptions,
+    Changes, Edit, KeepPolicy, Precision, Reference, ResumeOptions, Run, TrainOptions,
 };
 use woolshed_engine::train::{Distill, Lora, Projection};
 
@@ -295,17 +297,62 @@ fn the_best_evaluation_is_kept_found_and_gone_back_to() {
     assert_eq!(hash(&run), now);
     let losses = woolshed_engine::judge::model_losses(&kept, &domains, &Unwatched).unwrap();
     assert_eq!(mean(&losses), best.loss);
-    // A run that is resumed late has no state that early, and says so.
+    // On the disk it stays beside the last snapshot, and a resumed run has it back.
     let dir = tempfile::tempdir().unwrap();
-    run.fork().save(dir.path(), 1).unwrap();
+    let mut saved = run.fork();
+    saved.save(dir.path(), 1).unwrap();
     let options = ResumeOptions { domains: Some(domains.clone()), ..ResumeOptions::default() };
-    let resumed = Run::resume(dir.path(), &options, &Unwatched).unwrap();
-    assert_eq!(resumed.best(), Some(best));
-    let error = resumed.best_model(&Unwatched).unwrap_err().to_string();
+    let mut resumed = Run::resume(dir.path(), &options, &Unwatched).unwrap();
+    assert_eq!((resumed.best(), hash(&resumed)), (Some(best), now.clone()));
+    let again = resumed.best_model(&Unwatched).unwrap();
+    assert_eq!(again.digest().unwrap(), kept.digest().unwrap());
+    // Another save keeps it, and it is found by its step.
+    resumed.step(2, &Unwatched).unwrap();
+    resumed.save(dir.path(), 1).unwrap();
+    let snapshots = |dir: &std::path::Path| {
+        let names = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("step-")).count()
+    };
+    assert_eq!(snapshots(dir.path()), 2, "the last and the best");
+    let then = ResumeOptions { step: Some(best.step), ..options.clone() };
+    let then = Run::resume(dir.path(), &then, &Unwatched).unwrap();
+    assert_eq!(then.extract().unwrap().digest().unwrap(), kept.digest().unwrap());
+    // Saved while memory has let it go, it is not there to go back to, and the error says so.
+    let other = tempfile::tempdir().unwrap();
+    let mut bare = run.fork();
+    bare.keep(KeepPolicy { every: Some(0), ..KeepPolicy::default() });
+    bare.save(other.path(), 1).unwrap();
+    let bare = Run::resume(other.path(), &options, &Unwatched).unwrap();
+    let error = bare.best_model(&Unwatched).unwrap_err().to_string();
     assert!(error.contains(&format!("no snapshot of step {}", best.step)), "{error}");
     assert_eq!(run.rewind_best(&Unwatched).unwrap(), best);
     assert_eq!(run.status().step, best.step);
     assert_eq!(run.extract().unwrap().digest().unwrap(), kept.digest().unwrap());
+}
+
+#[test]
+fn a_recovery_is_measured_by_the_references_of_the_run_that_made_its_model() {
+    let domains = domains();
+    let source = model(&mut stream("references", 0));
+    let references: Vec<f64> = (0..domains.domains.len()).map(|i| 1.0 + i as f64 / 8.0).collect();
+    let given = Reference::Losses(references.clone());
+    let first = recover(&source, &domains, TrainOptions { reference: given, ..short() });
+    let made = first.extract().unwrap();
+    let second = recover(&made, &domains, short());
+    assert_eq!(second.mixture().reference, references);
+    // A copy on the disk carries them, and the next one inherits them.
+    let dir = tempfile::tempdir().unwrap();
+    second.extract().unwrap().save(dir.path(), &Default::default()).unwrap();
+    let options = LoadOptions { dtype: DType::F64, ..LoadOptions::default() };
+    let read = load_folder(dir.path(), &options, &Unwatched).unwrap();
+    assert_eq!(recover(&read, &domains, short()).mixture().reference, references);
+    // A model that no run made, or one that was made on other domains, is measured by its own losses.
+    let own = |model: &Model| judge::model_losses(model, &domains, &Unwatched).unwrap();
+    assert_eq!(recover(&source, &domains, short()).mixture().reference, own(&source));
+    let mut renamed = Domains::clone(&domains);
+    renamed.domains[0].name = "another".into();
+    let elsewhere = recover(&made, &Arc::new(renamed), short());
+    assert_eq!(elsewhere.mixture().reference, own(&made));
 }
 
 #[test]

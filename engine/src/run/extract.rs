@@ -1,7 +1,9 @@
 //! The model that a run has made so far, with what it says of where it came from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::recovery::REFERENCES;
 use super::{Run, RunError};
 use crate::gate::EvalMode;
 use crate::model::{LlamaConfig, Model, ModelOrigin, Weights};
@@ -55,6 +57,10 @@ impl Run {
         if let Some(target) = self.target() {
             note("target", target.to_string());
         }
+        let mixture = self.mixture();
+        let references: BTreeMap<_, _> =
+            mixture.names.iter().zip(mixture.reference.iter().copied()).collect();
+        note(REFERENCES, serde_json::to_string(&references).map_err(RunError::Json)?);
         let path: Vec<(u64, &[f64])> = std::iter::once((0, self.first_mixture()))
             .chain(self.evaluations().iter().map(|e| (e.step, e.mixture.as_slice())))
             .collect();

@@ -13,7 +13,8 @@ use crate::train::{AdamConfig, Distill, Lora, Schedule};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
-    /// The source model's own loss on each domain, measured when the run starts.
+    /// The source model's own loss on each domain, measured when the run starts. In a recovery of a
+    /// model that another run made, the references of that run, if it knew the same domains.
     Source,
     /// The entropy of each domain, where it is known (the demo).
     Floor,

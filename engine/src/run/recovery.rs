@@ -1,9 +1,13 @@
-//! Options of how a step makes its gradients: their checks, the teacher, the best evaluation.
+//! Recovery: options of how a step makes its gradients, the teacher, what it is compared with, its best.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::options::{positive, refuse};
-use super::{Run, RunError, TrainOptions};
+use super::{How, Run, RunError, TrainOptions};
+use crate::data::Domains;
+use crate::judge;
 use crate::model::{Model, ModelOrigin};
 use crate::progress::Watch;
 use crate::train::{Lora, Projection};
@@ -148,7 +152,48 @@ pub(super) fn check_teacher(
     Ok(())
 }
 
+/// What a saved model's provenance calls the reference losses it was made with.
+pub(super) const REFERENCES: &str = "references";
+
+/// The losses that [`Reference::Source`](super::Reference::Source) stands for, in the domains' order.
+///
+/// A model that was made by a run is a smaller or worn copy of what that run started from: it is
+/// compared with the references of that run, which it carries by domain. Its own losses would be a
+/// bar that any training clears.
+///
+/// # Errors
+/// The evaluation's; an interrupt.
+pub(super) fn source_losses(
+    model: &Model,
+    how: &How,
+    domains: &Domains,
+    watch: &dyn Watch,
+) -> Result<Vec<f64>, RunError> {
+    let carried = model.provenance.iter().rev().find_map(|(key, value)| {
+        let (_, key) = key.split_once('.')?;
+        (key == REFERENCES).then(|| serde_json::from_str::<BTreeMap<String, f64>>(value).ok())?
+    });
+    let names = domains.names();
+    let inherited: Option<Vec<f64>> = carried.filter(|_| *how == How::Recover).and_then(|all| {
+        names.iter().map(|name| all.get(name).copied().filter(|l| l.is_finite())).collect()
+    });
+    match inherited {
+        Some(losses) => Ok(losses),
+        None => Ok(judge::model_losses(model, domains, watch)?),
+    }
+}
+
 impl Run {
+    /// Gives the losses that a reference of `source` stands for, in the domains' order, nats/token:
+    /// those of the source model; in a recovery of a model that another run made, the references of
+    /// that run, if it knew the same domains.
+    ///
+    /// # Errors
+    /// The evaluation's; an interrupt.
+    pub fn source_losses(&self, watch: &dyn Watch) -> Result<Vec<f64>, RunError> {
+        source_losses(self.source(), &self.start.how, self.loader().domains(), watch)
+    }
+
     /// The evaluation with the lowest mean loss over the domains, the first of equal ones; none while
     /// nothing was evaluated, and none for a run with gates, whose losses rise as it closes them.
     pub fn best(&self) -> Option<Best> {

@@ -136,7 +136,7 @@ impl Run {
             None => None,
         };
         let parameters = how.parameters(model, target.as_ref());
-        let reference = reference_losses(model, &domains, &options, parameters, watch)?;
+        let reference = reference_losses((model, &how), &domains, &options, parameters, watch)?;
         let n = domains.domains.len();
         let weights = options.mixture.clone().unwrap_or_else(|| vec![1.0; n]);
         let total: f64 = weights.iter().sum();
@@ -532,7 +532,7 @@ impl Run {
 
 /// Gives the reference losses the options ask for.
 fn reference_losses(
-    model: &Model,
+    (model, how): (&Model, &How),
     domains: &Domains,
     options: &TrainOptions,
     parameters: f64,
@@ -540,7 +540,7 @@ fn reference_losses(
 ) -> Result<Vec<f64>, RunError> {
     let refuse = |why: String| RunError::Reference { why, domains: domains.names().join(", ") };
     match &options.reference {
-        Reference::Source => Ok(judge::model_losses(model, domains, watch)?),
+        Reference::Source => recovery::source_losses(model, how, domains, watch),
         Reference::Floor => domains
             .domains
             .iter()

@@ -100,6 +100,17 @@ impl Snapshots {
         self.states.keys().copied().collect()
     }
 
+    /// Keeps the state of the best evaluation, within the bound.
+    pub fn keep_best(&mut self, state: State) {
+        self.best = Some(state.step);
+        self.keep(&state);
+    }
+
+    /// The snapshot of `step`.
+    pub fn at(&self, step: u64) -> Option<&State> {
+        self.states.get(&step)
+    }
+
     /// The last snapshot at or before `step`.
     ///
     /// # Errors

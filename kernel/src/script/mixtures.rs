@@ -1,7 +1,7 @@
 //! Script functions of the mixture: over time, under other rules, and where its references come from.
 
 use rhai::plugin::*;
-use rhai::{Engine, Map, NativeCallContext};
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
 use woolshed_engine::data::MixtureRule;
 use woolshed_engine::data::scaling::ScalingFit;
 use woolshed_engine::gate::EvalMode;
@@ -255,6 +255,23 @@ mod functions {
     #[rhai_fn(global, pure)]
     pub fn tokens_chart(run: &mut RunHandle) -> Chart {
         draw::tokens_chart(&run.lock())
+    }
+
+    /// Gives the reference losses of a run by domain, nats/token: what the mixture compares with.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = prune(model, target_shape(#{hidden: 64}), domains, #{steps: 10, batch: 2});
+    /// let random = recover(model.random_cut(target_shape(#{hidden: 64}), #{}), domains,
+    ///     #{batch: 2, reference: run.references()});
+    /// ```
+    #[rhai_fn(global, pure)]
+    pub fn references(run: &mut RunHandle) -> Map {
+        let run = run.lock();
+        let mixture = run.mixture();
+        let losses = mixture.reference.iter().map(|loss| Dynamic::from_float(*loss));
+        mixture.names.iter().map(|name| name.as_str().into()).zip(losses).collect()
     }
 
     /// Draws the law that the references of a run come from: three known models a domain, the curve

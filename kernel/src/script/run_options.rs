@@ -3,7 +3,6 @@
 use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
 use woolshed_engine::data::{CustomRule, Domains, MixtureRule};
 use woolshed_engine::gate::GateKind;
-use woolshed_engine::judge;
 use woolshed_engine::model::Model;
 use woolshed_engine::run::{
     Changes, KeepPolicy, Precision, Reference, Run, ShearOptions, TrainOptions,
@@ -323,7 +322,7 @@ pub(super) fn reference_losses(
         None => None,
         Some(Reference::Losses(losses)) => Some(losses),
         Some(Reference::Source) => {
-            let losses = judge::model_losses(run.source(), domains, host).map_err(raise)?;
+            let losses = run.source_losses(host).map_err(raise)?;
             host.progress_done("");
             Some(losses)
         }

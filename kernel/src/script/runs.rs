@@ -157,8 +157,8 @@ mod functions {
     /// `sparsity_warmup` (a fifth of `steps`), `mask_embeddings` (true), `sparsity` (aim at this
     /// share of prunable parameters instead of a shape), `temperature` (2/3). Of the mixture:
     /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant", or a closure
-    /// from what an evaluation found to weights), `mixture` (equal shares), `reference` ("source",
-    /// "floor", "scaling" or a map of losses), `eta` (1), `smoothing` (0.0001), `floor` (0) and
+    /// from what an evaluation found to weights), `mixture` (equal shares), `reference` ("source": the
+    /// losses of the model that is pruned; or "floor", "scaling", a map of losses), `eta` (1), `smoothing` (0.0001), `floor` (0) and
     /// `ceiling` (1) of a domain's share, `path` (what a closure decided in another run). Of going
     /// back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb` (1074 MB, the most that
     /// all snapshots hold).
@@ -197,7 +197,8 @@ mod functions {
     }
 
     /// Starts to continue the pre-training of a model. Options: those of `prune` that do not belong to
-    /// the gates; `teacher` (the model that `distill` learns from: the one this was cut from, or
+    /// the gates, where the `reference` "source" means the references of the run that made the model,
+    /// or the model's own losses if no run did; `teacher` (the model that `distill` learns from: the one this was cut from, or
     /// another with the same tokenizer); `lora` (a rank, or `#{rank: 8, alpha: 16, targets: ["q", "v"]}`:
     /// learn low-rank changes of some projections, by default of all of them, "q", "k", "v", "o",
     /// "gate", "up", "down", with an alpha of twice the rank, and leave the weights as they are).

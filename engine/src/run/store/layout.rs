@@ -37,6 +37,17 @@ pub(super) struct Index {
     pub source_sha256: String,
     /// Oldest first.
     pub snapshots: Vec<Entry>,
+    /// Of the best evaluation of a recovery; it may be one of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Entry>,
+}
+
+impl Index {
+    /// Every snapshot.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        let best = self.best.iter().filter(|best| !self.snapshots.contains(best));
+        best.chain(&self.snapshots)
+    }
 }
 
 /// One snapshot in `run.json`.

@@ -1,7 +1,8 @@
 //! Runs on disk: saved whole or not at all, checked when they are read.
 //!
 //! ```text
-//! DIR/run.json                        which snapshots there are; the last is the one to resume
+//! DIR/run.json                        which snapshots there are; the last is the one to resume, and
+//!                                     that of a recovery's best evaluation stays beside them
 //! DIR/source/                         the model the run started from, written once
 //! DIR/step-00000120-1a2b3c4d/         one snapshot: its step and the beginning of the run's hash
 //!     state.json                      options, gates, multipliers, loader, mixture, history, journal

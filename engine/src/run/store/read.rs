@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Tensor};
 
 use super::super::decisions::Decisions;
+use super::super::journal::Journal;
 use super::super::recovery::Teacher;
 use super::super::start::Start;
-use super::super::state::{State, trainer_config};
+use super::super::state::{Saved, State, trainer_config};
 use super::super::{History, Run, RunError};
 use super::layout::{
     Entry, INDEX, Index, SOURCE, STATE, StateFile, TEACHER, TENSORS, check_sums, file, read_index,
@@ -63,7 +64,7 @@ impl Run {
         };
         stage(0, "check the files")?;
         let others: Vec<String> =
-            index.snapshots.iter().filter(|e| *e != entry).map(|e| e.step.to_string()).collect();
+            index.all().filter(|e| *e != entry).map(|e| e.step.to_string()).collect();
         let hint = match others.as_slice() {
             [] => "no other snapshot is in the folder; start the run again".to_string(),
             _ => format!("resume another snapshot instead, of step {}", others.join(" or ")),
@@ -123,22 +124,7 @@ impl Run {
                 Arc::new(origin.domains.open(source.tokenizer()?, special, watch)?)
             }
         };
-        let mut loader = Loader::new(domains.clone(), saved.options.seed);
-        loader.restore(saved.loader)?;
         stage(3, "load weights and moments")?;
-        let tensors = read_tensors(&folder.join(TENSORS), &options.device)?;
-        let config = trainer_config(&saved.options, domains.seq_len);
-        let lora = saved.options.lora.as_ref();
-        let parameters = Parameters::restore(
-            &source.weights,
-            config.adam,
-            lora,
-            saved.updates,
-            |name, like| match tensors.get(name) {
-                Some(t) if t.dims() == like.dims() && t.dtype() == like.dtype() => Ok(t.clone()),
-                _ => Err(damaged(format!("tensor `{name}` is absent or of another shape"))),
-            },
-        )?;
         let start = Start {
             source: source.clone(),
             digest: OnceLock::from(digest),
@@ -147,11 +133,96 @@ impl Run {
             options: origin.train,
             mixture: first_mixture,
         };
-        let mut trainer = Trainer::resume(&source, config, parameters, saved.shear);
-        if let Some(teacher) = start.teacher() {
+        let reading = Reading { start: &start, domains: &domains, device: &options.device };
+        let state = reading.state(&folder, saved, decisions, origin.journal, &hint)?;
+        let mut run = Self::with(Arc::new(start), state);
+        if run.hash()? != entry.hash {
+            return Err(damaged("the hash of the run is not the one it was saved with".into()));
+        }
+        run.homes.push(dir.to_path_buf());
+        if let Some(best) = index.best.as_ref().filter(|best| *best != entry) {
+            run.recall_best(dir, best, options)?;
+        }
+        stage(4, "")?;
+        Ok(run)
+    }
+}
+
+impl Run {
+    /// Takes the state of the best evaluation from the disk into memory, if this run came by it and
+    /// memory may hold it.
+    fn recall_best(
+        &mut self,
+        dir: &Path,
+        best: &Entry,
+        options: &ResumeOptions,
+    ) -> Result<(), RunError> {
+        let folder = dir.join(&best.folder);
+        let tensors = folder.join(TENSORS);
+        let bytes = tensors.metadata().map_err(file("read", &tensors))?.len();
+        if self.best().is_none_or(|b| b.step != best.step) || bytes > self.kept.policy.bytes {
+            return Ok(());
+        }
+        let hint = "remove `best` from run.json to resume without it";
+        check_sums(&folder, Some(&best.sums_sha256), hint)?;
+        let path = folder.join(STATE);
+        let bytes = fs::read(&path).map_err(file("read", &path))?;
+        let theirs: StateFile = serde_json::from_slice(&bytes).map_err(RunError::Json)?;
+        if self.state.journal.since(theirs.journal()).is_none() {
+            return Ok(());
+        }
+        let mut decisions =
+            Decisions::resume(theirs.origin.train.path, theirs.state.decided, false, None);
+        decisions.recall(&self.state.decisions);
+        let domains = self.loader().domains().clone();
+        let reading = Reading { start: &self.start, domains: &domains, device: &options.device };
+        let journal = theirs.origin.journal;
+        self.kept.keep_best(reading.state(&folder, theirs.state, decisions, journal, hint)?);
+        Ok(())
+    }
+}
+
+/// What every state of a saved run is read with.
+struct Reading<'a> {
+    start: &'a Start,
+    domains: &'a Arc<Domains>,
+    device: &'a Device,
+}
+
+impl Reading<'_> {
+    fn state(
+        &self,
+        folder: &Path,
+        saved: Saved,
+        decisions: Decisions,
+        journal: Journal,
+        hint: &str,
+    ) -> Result<State, RunError> {
+        let source = &self.start.source;
+        let mut loader = Loader::new(self.domains.clone(), saved.options.seed);
+        loader.restore(saved.loader)?;
+        let tensors = read_tensors(&folder.join(TENSORS), self.device)?;
+        let config = trainer_config(&saved.options, self.domains.seq_len);
+        let lora = saved.options.lora.as_ref();
+        let parameters = Parameters::restore(
+            &source.weights,
+            config.adam,
+            lora,
+            saved.updates,
+            |name, like| match tensors.get(name) {
+                Some(t) if t.dims() == like.dims() && t.dtype() == like.dtype() => Ok(t.clone()),
+                _ => Err(RunError::Damaged {
+                    path: folder.join(STATE),
+                    what: format!("tensor `{name}` is absent or of another shape"),
+                    hint: hint.into(),
+                }),
+            },
+        )?;
+        let mut trainer = Trainer::resume(source, config, parameters, saved.shear);
+        if let Some(teacher) = self.start.teacher() {
             trainer.teach(teacher)?;
         }
-        let state = State {
+        Ok(State {
             step: saved.step,
             tokens: saved.tokens,
             due: saved.due,
@@ -162,22 +233,15 @@ impl Run {
             mixture: saved.mixture,
             decisions,
             history: History::new(saved.steps, saved.evaluations, saved.marks, saved.epochs),
-            journal: origin.journal,
-        };
-        let mut run = Self::with(Arc::new(start), state);
-        if run.hash()? != entry.hash {
-            return Err(damaged("the hash of the run is not the one it was saved with".into()));
-        }
-        run.homes.push(dir.to_path_buf());
-        stage(4, "")?;
-        Ok(run)
+            journal,
+        })
     }
 }
 
 fn choose<'a>(dir: &Path, index: &'a Index, step: Option<u64>) -> Result<&'a Entry, RunError> {
     let found = match step {
         None => index.snapshots.last(),
-        Some(step) => index.snapshots.iter().rev().find(|entry| entry.step == step),
+        Some(step) => index.all().rev().find(|entry| entry.step == step),
     };
     match (found, step) {
         (Some(entry), _) => Ok(entry),
@@ -186,7 +250,9 @@ fn choose<'a>(dir: &Path, index: &'a Index, step: Option<u64>) -> Result<&'a Ent
             Err(RunError::NotARun { dir: dir.to_path_buf(), why })
         }
         (None, Some(step)) => {
-            let kept = index.snapshots.iter().map(|entry| entry.step).collect();
+            let mut kept: Vec<u64> = index.all().map(|entry| entry.step).collect();
+            kept.sort_unstable();
+            kept.dedup();
             Err(RunError::NoSnapshot { step, kept })
         }
     }

@@ -53,6 +53,37 @@ impl Run {
                 write_model(folder, &teacher.model, &teacher.sha256)
             })?;
         }
+        let entry = self.write_snapshot(dir)?;
+        let folder = entry.folder.clone();
+        let earlier_best = earlier.as_ref().and_then(|index| index.best.clone());
+        let best = self.write_best(dir, &entry, earlier_best.clone())?;
+        let mut snapshots = earlier.map_or_else(Vec::new, |index| index.snapshots);
+        snapshots.retain(|old| old.folder != entry.folder);
+        snapshots.push(entry);
+        let gone: Vec<Entry> =
+            snapshots.drain(..snapshots.len().saturating_sub(keep.max(1))).collect();
+        let gone = gone.into_iter().chain(earlier_best);
+        let index = Index {
+            format: FORMAT.into(),
+            version: VERSION,
+            written_by: format!("woolshed {}", env!("CARGO_PKG_VERSION")),
+            source_sha256: self.start.digest()?.into(),
+            snapshots,
+            best,
+        };
+        write_json(&dir.join(INDEX), &index)?;
+        sync_folder(dir)?;
+        for entry in gone.filter(|gone| !index.all().any(|kept| kept.folder == gone.folder)) {
+            remove(dir, &entry.folder)?;
+        }
+        if !self.homes.contains(&dir.to_path_buf()) {
+            self.homes.push(dir.to_path_buf());
+        }
+        Ok(dir.join(folder))
+    }
+
+    /// Writes the state as it is, unless it is there.
+    fn write_snapshot(&self, dir: &Path) -> Result<Entry, RunError> {
         let hash = self.hash()?;
         let step = self.status().step;
         let folder = format!("step-{step:08}-{}", &hash[..8]);
@@ -61,28 +92,26 @@ impl Run {
         }
         let sums = dir.join(&folder).join(SUMS);
         let (_, sums_sha256) = Digest::file(&sums).map_err(file("read", &sums))?;
-        let entry = Entry { folder: folder.clone(), step, hash, sums_sha256 };
-        let mut snapshots = earlier.map_or_else(Vec::new, |index| index.snapshots);
-        snapshots.retain(|old| old.folder != entry.folder);
-        snapshots.push(entry);
-        let gone =
-            snapshots.drain(..snapshots.len().saturating_sub(keep.max(1))).collect::<Vec<_>>();
-        let index = Index {
-            format: FORMAT.into(),
-            version: VERSION,
-            written_by: format!("woolshed {}", env!("CARGO_PKG_VERSION")),
-            source_sha256: self.start.digest()?.into(),
-            snapshots,
+        Ok(Entry { folder, step, hash, sums_sha256 })
+    }
+
+    /// Writes the state of the best evaluation, from memory; where memory has let it go, that of an
+    /// earlier save stays. `now` is the state that was just written.
+    fn write_best(
+        &self,
+        dir: &Path,
+        now: &Entry,
+        earlier: Option<Entry>,
+    ) -> Result<Option<Entry>, RunError> {
+        let Some(best) = self.best() else { return Ok(None) };
+        if best.step == now.step {
+            return Ok(Some(now.clone()));
+        }
+        let Some(state) = self.kept.at(best.step) else {
+            return Ok(earlier.filter(|earlier| earlier.step == best.step));
         };
-        write_json(&dir.join(INDEX), &index)?;
-        sync_folder(dir)?;
-        for entry in gone {
-            remove(dir, &entry.folder)?;
-        }
-        if !self.homes.contains(&dir.to_path_buf()) {
-            self.homes.push(dir.to_path_buf());
-        }
-        Ok(dir.join(folder))
+        let then = Self { state: state.clone(), ..self.fork() };
+        then.write_snapshot(dir).map(Some)
     }
 
     /// Saves the run into `dir` every `every` steps from now on; 0 ends it.
@@ -233,7 +262,7 @@ fn sweep(dir: &Path, index: Option<&Index>) -> Result<(), RunError> {
     for entry in fs::read_dir(dir).map_err(file("read", dir))? {
         let entry = entry.map_err(file("read", dir))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let named = index.is_some_and(|i| i.snapshots.iter().any(|s| s.folder == name));
+        let named = index.is_some_and(|i| i.all().any(|s| s.folder == name));
         let path = entry.path();
         if path.is_dir() && (is_part(&name) || (is_snapshot(&name) && !named)) {
             fs::remove_dir_all(&path).map_err(file("remove", &path))?;
