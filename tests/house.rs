@@ -32,6 +32,7 @@ const KERNEL: &[&[&str]] = &[
     &["files", "pages", "streams"],
     &["session"],
     &["jupyter", "script"],
+    &["rust"],
     &["notebook"],
     &["cli"],
 ];
@@ -41,9 +42,11 @@ const KERNEL_UPWARD: &[(&str, &str)] = &[
     ("session/assist.rs", "jupyter"),
     ("session/assist.rs", "script"),
     ("session/cells.rs", "jupyter"),
+    ("session/cells.rs", "rust"),
     ("session/cells.rs", "script"),
     ("session/diagnostic.rs", "script"),
     ("session/magics.rs", "jupyter"),
+    ("session/magics.rs", "rust"),
     ("session/magics.rs", "script"),
     ("session/session.rs", "script"),
 ];

@@ -5,6 +5,7 @@ mod files;
 mod jupyter;
 mod notebook;
 mod pages;
+mod rust;
 mod script;
 mod session;
 mod streams;

@@ -29,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::jupyter;
 use crate::pages;
 use crate::script;
-use crate::session::{Cells, HostOptions, Session};
+use crate::session::{Cells, HostOptions, Language, Session};
 use crate::streams::{self, say, tell};
 
 /// Exit codes: 0 is success.
@@ -93,6 +93,9 @@ enum Command {
         /// The connection file Jupyter wrote
         #[arg(long)]
         connection_file: PathBuf,
+        /// Cells are Rust unless they begin with %%rhai
+        #[arg(long)]
+        rust: bool,
     },
     /// Print the reference of the script functions, Markdown
     Reference,
@@ -146,9 +149,11 @@ pub fn main() -> ExitCode {
             }
             Err(error) => complain(&error),
         },
-        Command::Kernel { connection_file } => {
+        Command::Kernel { connection_file, rust } => {
             pages::small();
-            let (cells, interrupt) = Cells::new(HostOptions::default(), Arc::new(terminal::Silent));
+            let own = if rust { Language::Rust } else { Language::Rhai };
+            let (cells, interrupt) =
+                Cells::new(HostOptions::default(), Arc::new(terminal::Silent), own);
             match jupyter::serve(&connection_file, Box::new(cells), interrupt) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => complain(&error),

@@ -63,8 +63,15 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
     let terminal = Arc::new(Terminal::new(out.clone()));
     let session = Session::new(options, terminal.clone());
     let host = session.host().clone();
-    let stop = host.clone();
-    if let Err(error) = ctrlc::set_handler(move || stop.stop()) {
+    let mut magics = Magics::default();
+    let (stop, rust) = (host.clone(), magics.rust().interrupter());
+    let handler = move || {
+        // A second Ctrl-C ends the process of Rust cells; without one nothing happens.
+        let asked = if stop.stopping() { 2 } else { 1 };
+        stop.stop();
+        rust.interrupt(asked);
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
         tell!("warning: Ctrl-C will end the program at once: {error}");
     }
     let mut editor = match Editor::<Assist, FileHistory>::new() {
@@ -82,7 +89,6 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
         "woolshed {} - help() lists the functions, %help the magics, Tab completes, Ctrl-D ends",
         env!("CARGO_PKG_VERSION")
     );
-    let mut magics = Magics::default();
     let mut count = 0;
     let code = loop {
         let line = match editor.readline("> ") {
@@ -108,6 +114,7 @@ pub fn repl(mut options: HostOptions) -> ExitCode {
                 Ok(display) => terminal.display(&display),
                 Err(error) => tell!("error: {error}"),
             },
+            Outcome::Shown(display) => terminal.display(&display),
             Outcome::Failed(diagnostic) => tell!("{diagnostic}"),
             Outcome::Interrupted => tell!("stopped; variables and runs keep their state"),
         }

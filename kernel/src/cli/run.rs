@@ -54,6 +54,10 @@ pub fn run(file: &Path, output: Option<&Path>, mut options: HostOptions) -> Exit
                 Err(error) => complain(&error),
             }
         }
+        Outcome::Shown(display) => {
+            terminal.display(&display);
+            ExitCode::SUCCESS
+        }
         Outcome::Failed(diagnostic) => {
             tell!("{diagnostic}");
             ExitCode::from(SCRIPT_ERROR)
@@ -82,6 +86,10 @@ fn cells(session: &mut Session, terminal: &Terminal, name: &str, code: &str) -> 
         // Blank lines in front keep the numbers of the lines.
         let source = format!("{}{}", "\n".repeat(lines.start), cell.source);
         last = magics.run(session, name, &source, true);
+        if let Outcome::Shown(display) = &last {
+            terminal.display(display);
+            last = Outcome::Value(rhai::Dynamic::UNIT);
+        }
         if let (Outcome::Failed(diagnostic), true) = (&last, cell.may_fail()) {
             tell!("{diagnostic}");
             last = Outcome::Value(rhai::Dynamic::UNIT);
@@ -96,6 +104,7 @@ fn cells(session: &mut Session, terminal: &Terminal, name: &str, code: &str) -> 
                     place: None,
                     source_line: String::new(),
                     hint: None,
+                    drawn: Vec::new(),
                 }),
             };
             if !matches!(set, Outcome::Value(_)) {

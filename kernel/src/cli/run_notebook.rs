@@ -12,7 +12,7 @@ use super::run::{stop_on_ctrl_c, warn_of_unused};
 use super::terminal::Terminal;
 use super::{INTERRUPTED, SCRIPT_ERROR, USAGE, complain};
 use crate::notebook::{self, Ended, Moment, Notebook};
-use crate::session::{Cells, HostOptions, Output};
+use crate::session::{Cells, Language, HostOptions, Output};
 use crate::streams::{say, tell};
 
 /// The least time between two writings of the copy.
@@ -37,7 +37,7 @@ pub fn run(file: &Path, output: Option<&Path>, options: HostOptions) -> ExitCode
     }
     let terminal = Arc::new(Terminal::new(PathBuf::new()));
     let aside: Arc<dyn Output> = terminal.clone();
-    let (mut cells, _) = Cells::new(options, aside.clone());
+    let (mut cells, _) = Cells::new(options, aside.clone(), Language::Rhai);
     let host = cells.session().host().clone();
     stop_on_ctrl_c(&host);
 

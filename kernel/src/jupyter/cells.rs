@@ -262,7 +262,7 @@ mod tests {
             highlighted_as: String::new(),
             banner: String::new(),
         };
-        let (interrupt, archive) = (Arc::new(|| {}), Archive::default());
+        let (interrupt, archive) = (Arc::new(|_| {}), Archive::default());
         let shared = Arc::new(Shared::new("", language, interrupt, Arc::new(Fake), archive));
         let (sender, receiver) = channel();
         for request in requests {

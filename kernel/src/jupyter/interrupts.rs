@@ -85,8 +85,9 @@ impl Interrupts {
             let mut second: Option<Instant> = None;
             let mut told = false;
             while self.running.load(Ordering::SeqCst) == cell {
-                (self.call)();
-                if self.asked.load(Ordering::SeqCst) > 1 {
+                let asked = self.asked.load(Ordering::SeqCst);
+                (self.call)(asked);
+                if asked > 1 {
                     let since = *second.get_or_insert_with(Instant::now);
                     if !told && since.elapsed() >= STUCK {
                         told = true;
@@ -110,7 +111,7 @@ mod tests {
     fn calls(during: impl AsyncFnOnce(&Interrupts)) -> usize {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        let call: Interrupt = Arc::new(move || {
+        let call: Interrupt = Arc::new(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
         });
         let interrupts = Interrupts::new(call);
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn only_a_second_interrupt_of_a_cell_that_goes_on_calls_it_stuck() {
-        let interrupts = Interrupts::new(Arc::new(|| {}));
+        let interrupts = Interrupts::new(Arc::new(|_| {}));
         let told = AtomicUsize::new(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {

@@ -58,8 +58,9 @@ use crate::session::{Display, Output};
 use crate::streams::tell;
 
 /// Called from another thread to stop the cell that runs: again and again, every 20 ms, until the cell
-/// has ended. It has to be quick; setting a flag that the runner polls is right.
-pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
+/// has ended, with how often the user has asked for it. It has to be quick; setting a flag that the runner
+/// polls is right.
+pub type Interrupt = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// What the kernel needs of a session: run a cell, and know about code without running it.
 ///

@@ -221,7 +221,11 @@ impl Output for CellOutput {
 /// A display in every mime type it has; a front end takes the richest it knows.
 pub fn mime_bundle(display: &Display) -> Value {
     let mut data = Map::new();
-    data.insert("text/plain".to_owned(), Value::from(display.text.as_str()));
+    // A picture of a Rust cell may have no text; everything else has.
+    let only_text = display.more.is_empty() && display.html.is_none() && display.svg.is_none();
+    if !display.text.is_empty() || only_text {
+        data.insert("text/plain".to_owned(), Value::from(display.text.as_str()));
+    }
     let texts = [
         ("text/markdown", &display.markdown),
         ("text/html", &display.html),
@@ -235,6 +239,7 @@ pub fn mime_bundle(display: &Display) -> Value {
     if let Some(png) = &display.png {
         data.insert("image/png".to_owned(), Value::from(STANDARD.encode(png)));
     }
+    data.extend(display.more.iter().cloned());
     Value::Object(data)
 }
 
@@ -278,6 +283,7 @@ mod tests {
             markdown: Some("**a**".to_owned()),
             svg: Some("<svg/>".to_owned()),
             png: Some(vec![0x89, b'P']),
+            more: vec![("text/latex".into(), json!("$x$"))],
             name: "chart".to_owned(),
         };
         let bundle = mime_bundle(&display);
@@ -286,6 +292,7 @@ mod tests {
         assert_eq!(bundle["text/markdown"], "**a**");
         assert_eq!(bundle["image/svg+xml"], "<svg/>");
         assert_eq!(bundle["image/png"], "iVA=");
+        assert_eq!(bundle["text/latex"], "$x$");
         assert_eq!(mime_bundle(&Display::text("x")), json!({"text/plain": "x"}));
     }
 

@@ -58,7 +58,8 @@ impl Function {
 }
 
 /// Types that scripts hold handles of.
-const HANDLES: [&str; 7] = ["Model", "TargetShape", "Domains", "Run", "Sweep", "Table", "Chart"];
+pub(crate) const HANDLES: [&str; 7] =
+    ["Model", "TargetShape", "Domains", "Run", "Sweep", "Table", "Chart"];
 
 /// A Rust type as a script names it.
 pub(crate) fn script_type(rust: &str) -> String {

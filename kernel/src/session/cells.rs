@@ -2,24 +2,38 @@
 
 use std::sync::Arc;
 
-use super::{Display, HostOptions, Magics, Names, Outcome, Output, Session, magics};
+use super::languages;
+use super::{Display, HostOptions, Language, Magics, Names, Outcome, Output, Session, magics};
 use crate::jupyter::{
     self, Cell, CellOutcome, CellRunner, Completeness, Completion, Interrupt, LanguageInfo, Look,
 };
+use crate::rust::RustCells;
 use crate::script;
 
 /// A session that runs notebook cells.
 pub struct Cells {
     session: Session,
     magics: Magics,
+    own: Language,
 }
 
 impl Cells {
-    /// Starts a session, and gives the way to interrupt it.
-    pub fn new(options: HostOptions, output: Arc<dyn Output>) -> (Self, Interrupt) {
+    /// Starts a session whose cells are in the language `own` unless they say otherwise, and gives the way
+    /// to interrupt it.
+    pub fn new(options: HostOptions, output: Arc<dyn Output>, own: Language) -> (Self, Interrupt) {
         let session = Session::new(options, output);
         let host = session.host().clone();
-        (Self { session, magics: Magics::default() }, Arc::new(move || host.stop()))
+        let magics = Magics::of(own);
+        if own == Language::Rust {
+            // While the user writes the first cell.
+            magics.rust().warm(&session);
+        }
+        let rust = magics.rust().interrupter();
+        let interrupt = move |asked| {
+            host.stop();
+            rust.interrupt(asked);
+        };
+        (Self { session, magics, own }, Arc::new(interrupt))
     }
 
     /// The session.
@@ -46,6 +60,7 @@ fn told(outcome: Outcome) -> CellOutcome {
                 CellOutcome::Error { name: "ScriptError".into(), message, traceback: Vec::new() }
             }
         },
+        Outcome::Shown(display) => CellOutcome::Value(Some(*display)),
         Outcome::Interrupted => CellOutcome::Interrupted {
             message: "stopped; variables and runs keep their state and go on from here".into(),
         },
@@ -70,10 +85,23 @@ impl CellRunner for Cells {
     }
 
     fn names(&self) -> jupyter::Names {
-        Arc::new(self.session.names())
+        Arc::new(Busy { names: self.session.names(), own: self.own })
     }
 
     fn language(&self) -> LanguageInfo {
+        if self.own == Language::Rust {
+            return LanguageInfo {
+                name: "rust".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                mimetype: "text/rust".into(),
+                file_extension: ".rs".into(),
+                highlighted_as: "rust".into(),
+                banner: format!(
+                    "Woolshed {} - Rust cells; %%rhai makes a cell Rhai, :help lists evcxr's commands",
+                    env!("CARGO_PKG_VERSION")
+                ),
+            };
+        }
         LanguageInfo {
             name: "rhai".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -87,30 +115,58 @@ impl CellRunner for Cells {
 
 impl Look for Cells {
     fn completeness(&self, code: &str) -> Completeness {
-        magics::completeness(code, |code| self.session.completeness(code))
+        match self.magics.rust_cell(code) {
+            Some(cell) => RustCells::completeness(&cell.code),
+            None => magics::completeness(code, |code| self.session.completeness(code)),
+        }
     }
 
     fn complete(&self, code: &str, cursor_chars: usize) -> Completion {
-        magics::complete(code, cursor_chars)
-            .unwrap_or_else(|| self.session.complete(code, cursor_chars))
+        if let Some(found) = magics::complete(code, cursor_chars) {
+            return found;
+        }
+        match self.magics.rust_cell(code) {
+            Some(cell) => self.magics.rust().complete(&cell.code, cursor_chars),
+            None => self.session.complete(code, cursor_chars),
+        }
     }
 
     fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display> {
-        self.session.inspect(code, cursor_chars)
+        match self.magics.rust_cell(code) {
+            Some(cell) => self.magics.rust().inspect(&cell.code, cursor_chars),
+            None => self.session.inspect(code, cursor_chars),
+        }
     }
 }
 
-impl Look for Names {
+/// What answers while a cell runs. Of Rust only the brackets are known then: the compiler is at work.
+struct Busy {
+    names: Names,
+    own: Language,
+}
+
+impl Look for Busy {
     fn completeness(&self, code: &str) -> Completeness {
-        magics::completeness(code, |code| Names::completeness(self, code))
+        match languages::rust_cell(code, self.own) {
+            Some(cell) => RustCells::completeness(&cell.code),
+            None => magics::completeness(code, |code| self.names.completeness(code)),
+        }
     }
 
     fn complete(&self, code: &str, cursor_chars: usize) -> Completion {
-        magics::complete(code, cursor_chars)
-            .unwrap_or_else(|| Names::complete(self, code, cursor_chars))
+        if let Some(found) = magics::complete(code, cursor_chars) {
+            return found;
+        }
+        match languages::rust_cell(code, self.own) {
+            Some(_) => Completion { matches: Vec::new(), start: cursor_chars, end: cursor_chars },
+            None => self.names.complete(code, cursor_chars),
+        }
     }
 
     fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display> {
-        Names::inspect(self, code, cursor_chars)
+        match languages::rust_cell(code, self.own) {
+            Some(_) => None,
+            None => self.names.inspect(code, cursor_chars),
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Diagnostic {
     pub source_line: String,
     /// One thing to try.
     pub hint: Option<String>,
+    /// The lines to show instead of place, source line and hint, when a compiler drew them.
+    pub drawn: Vec<String>,
 }
 
 impl Diagnostic {
@@ -94,12 +96,16 @@ impl Diagnostic {
             place,
             source_line: source_line.to_string(),
             hint: None,
+            drawn: Vec::new(),
         }
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.drawn.is_empty() {
+            return f.write_str(&self.drawn.join("\n"));
+        }
         write!(f, "error: {}", self.message)?;
         if let Some((line, column)) = self.place {
             let gutter = line.to_string().len();

@@ -11,16 +11,18 @@ use rhai::{Dynamic, Engine};
 use woolshed_engine::device::device;
 use woolshed_engine::names::nearest;
 
+use super::languages::{self, Language, RustCell};
 use super::transcript::{SaveError, Transcript};
 use super::{Diagnostic, Display, Outcome, Session};
 use crate::jupyter::{Candidate, Completeness, Completion};
+use crate::rust::RustCells;
 use crate::script;
 
 /// Every magic: its name, what stands behind it, what it does.
 const MAGICS: [(&str, &str, &str); 10] = [
     ("%%time", "", "runs the cell and says how long it took"),
-    ("%%rhai", "", "the cell is Rhai, as every cell of this kernel is"),
-    ("%%rust", "", "a Rust cell; they are not built into this binary"),
+    ("%%rhai", "", "the cell is Rhai"),
+    ("%%rust", "", "the cell is Rust, compiled; `lab` holds the variables of Rhai cells"),
     ("%time", "CODE", "runs the line and says how long it took"),
     ("%run", "FILE.rhai", "runs a script in this session"),
     ("%save", "[-f] FILE.rhai", "writes the cells so far as a script; -f writes over any file"),
@@ -31,9 +33,12 @@ const MAGICS: [(&str, &str, &str); 10] = [
 ];
 
 /// Runs cells with their magics, and remembers them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Magics {
     transcript: Transcript,
+    /// The language of cells that name none.
+    own: Language,
+    rust: RustCells,
 }
 
 /// A line that begins with `%`.
@@ -65,6 +70,21 @@ struct Parsed<'a> {
 }
 
 impl Magics {
+    /// The magics of a kernel whose own language is `own`.
+    pub fn of(own: Language) -> Self {
+        Self { own, ..Self::default() }
+    }
+
+    /// The Rust cells.
+    pub fn rust(&self) -> &RustCells {
+        &self.rust
+    }
+
+    /// The Rust in a cell; none when it is no Rust cell.
+    pub fn rust_cell(&self, code: &str) -> Option<RustCell> {
+        languages::rust_cell(code, self.own)
+    }
+
     /// Runs a cell that people call `name`. One that is not `remembered` is left out of `%save`.
     pub fn run(
         &mut self,
@@ -73,6 +93,17 @@ impl Magics {
         code: &str,
         remembered: bool,
     ) -> Outcome {
+        if let Some(cell) = self.rust_cell(code) {
+            let start = Instant::now();
+            let outcome = self.rust.run(session, name, &cell.code);
+            if cell.timed {
+                say_time(session, start);
+            }
+            if remembered {
+                self.transcript.push_rust(name, &cell.code);
+            }
+            return outcome;
+        }
         let parsed = match parse(session.rhai(), code) {
             Ok(parsed) => parsed,
             Err((line, message, hint)) => {
@@ -237,6 +268,7 @@ fn complaint(name: &str, line: Line<'_>, message: String, hint: Option<String>) 
         place: Some((line.number, column)),
         source_line: line.text.to_string(),
         hint,
+        drawn: Vec::new(),
     }
 }
 
@@ -293,11 +325,7 @@ fn parse<'a>(rhai: &Engine, code: &'a str) -> Result<Parsed<'a>, Unreadable<'a>>
             Some(line) if head => {
                 match line.name {
                     "%%time" => parsed.timed = true,
-                    "%%rhai" => {}
-                    "%%rust" => {
-                        let message = "Rust cells are not built into this binary".to_string();
-                        return Err((line, message, Some("write the cell in Rhai".into())));
-                    }
+                    "%%rhai" | "%%rust" => {}
                     _ => return Err(unknown(line)),
                 }
                 block.push('\n');
@@ -458,7 +486,6 @@ mod tests {
         assert_eq!(failure("%%tim\n1").hint.as_deref(), Some("%%time"));
         assert!(failure("1;\n%%time").message.contains('%'));
         assert!(failure("// why\n%%time\n1").message.contains("first line"));
-        assert!(failure("%%rust\nlet x = 1;").message.contains("not built"));
         assert_eq!(failure("%run").hint.as_deref(), Some("%run FILE.rhai"));
         assert!(failure("%device cudo").message.contains("cudo"));
         assert!(failure("lod_model?").message.contains("load_model"));

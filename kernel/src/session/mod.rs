@@ -8,6 +8,7 @@
 //! | `session.rs` | code in, values and diagnostics out |
 //! | `diagnostic.rs` | an error with its place, cause and one thing to try |
 //! | `assist.rs` | completion, help at the cursor, is-it-complete |
+//! | `languages.rs` | which language a cell is in |
 //! | `magics.rs` | lines that begin with `%`: what a cell asks of the notebook |
 //! | `transcript.rs` | the cells so far, as a script |
 //! | `cells.rs` | the session as the notebook's cell runner |
@@ -16,6 +17,7 @@ mod assist;
 mod cells;
 mod diagnostic;
 mod host;
+pub mod languages;
 pub mod magics;
 pub mod output;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
@@ -26,6 +28,7 @@ pub use assist::Names;
 pub use cells::Cells;
 pub use diagnostic::Diagnostic;
 pub use host::{Host, HostOptions};
+pub use languages::Language;
 pub use magics::Magics;
 pub use output::{Display, Output, Unanswered};
 pub(crate) use session::is_interrupt;

@@ -3,6 +3,7 @@
 //! A session never prints. It hands streams, displays and progress to an [`Output`]; the command
 //! line and the Jupyter kernel each have theirs.
 
+use serde_json::Value;
 use woolshed_engine::progress::Progress;
 
 /// One thing in every form it has; a front end takes the richest it can show.
@@ -18,6 +19,8 @@ pub struct Display {
     pub svg: Option<String>,
     /// PNG (charts, on request).
     pub png: Option<Vec<u8>>,
+    /// Further forms, by mime type (Rust cells).
+    pub more: Vec<(String, Value)>,
     /// A short name for a file made of it: `sparsity`, `mixture`.
     pub name: String,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rhai::{AST, Dynamic, Engine, Scope};
 
-use super::{Diagnostic, Host, HostOptions, Output};
+use super::{Diagnostic, Display, Host, HostOptions, Output};
 use crate::script;
 
 /// A live session.
@@ -23,6 +23,8 @@ pub struct Session {
 pub enum Outcome {
     /// It ran to its end, with the value of its last expression.
     Value(Dynamic),
+    /// It ran to its end with something to show that is no script value.
+    Shown(Box<Display>),
     /// It failed.
     Failed(Diagnostic),
     /// It was stopped from outside.
@@ -54,6 +56,17 @@ impl Session {
     /// The variables.
     pub fn scope(&self) -> &Scope<'static> {
         &self.scope
+    }
+
+    /// Lends the variables, and gives a copy of the functions that cells defined. Until
+    /// [`Session::take_back`] the session has no variables.
+    pub fn lend(&mut self) -> (Scope<'static>, AST) {
+        (std::mem::take(&mut self.scope), self.library.clone())
+    }
+
+    /// Takes the variables back.
+    pub fn take_back(&mut self, scope: Scope<'static>) {
+        self.scope = scope;
     }
 
     /// Runs code that people call `name`: a file, or `cell 3`.

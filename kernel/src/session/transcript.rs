@@ -45,6 +45,16 @@ impl Transcript {
         });
     }
 
+    /// Adds a Rust cell: a script cannot run it, so it is kept as a remark.
+    pub fn push_rust(&mut self, name: &str, code: &str) {
+        let remark: String = code
+            .trim()
+            .lines()
+            .map(|line| format!("// {line}").trim_end().to_owned() + "\n")
+            .collect();
+        self.cells.push(format!("// %% {name} (Rust)\n{remark}"));
+    }
+
     /// How many cells there are.
     pub fn len(&self) -> usize {
         self.cells.len()

@@ -1,0 +1,158 @@
+//! Compiler errors, drawn at the lines of the cell.
+
+use std::fmt::Write;
+
+use evcxr::CompilationError;
+use serde_json::{Value, json};
+
+/// A message at a place of the cell; lines and columns from 1, the end column behind the last character.
+#[derive(Clone, Debug)]
+struct Mark {
+    line: usize,
+    columns: (usize, usize),
+    label: String,
+    primary: bool,
+}
+
+/// All errors of a cell, in the form the kernel shows.
+pub fn errors(errors: &[CompilationError], code: &str, name: &str) -> Value {
+    let mut traceback = Vec::new();
+    for error in errors {
+        traceback.extend(draw(error, code, name).lines().map(String::from));
+        traceback.push(String::new());
+    }
+    traceback.pop();
+    let message = match errors {
+        [] => "the compiler gave no reason".to_owned(),
+        [one] => one.message(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.message(), rest.len()),
+    };
+    json!({"name": "CompileError", "message": message, "traceback": traceback})
+}
+
+fn draw(error: &CompilationError, code: &str, name: &str) -> String {
+    let mut marks: Vec<Mark> = Vec::new();
+    let mut notes = Vec::new();
+    for (message, own) in error
+        .spanned_messages()
+        .iter()
+        .map(|m| (m, true))
+        .chain(error.help_spanned().iter().map(|m| (m, false)))
+    {
+        let label = message.label.trim().trim_start_matches("error: ").to_owned();
+        match message.span {
+            Some(span) if own => {
+                let end = if span.end_line == span.start_line {
+                    span.end_column
+                } else {
+                    // A mark over several lines is drawn to the end of its first.
+                    usize::MAX
+                };
+                let label = if label == error.message() { String::new() } else { label };
+                marks.push(Mark {
+                    line: span.start_line,
+                    columns: (span.start_column, end),
+                    label,
+                    primary: message.is_primary,
+                });
+            }
+            _ if !own && message.span.is_none() && !label.is_empty() => notes.push(label),
+            _ => {}
+        }
+    }
+    if marks.is_empty() {
+        // Nothing of it is in the cell: what the compiler drew is all there is.
+        let rendered = error.rendered();
+        if !rendered.trim().is_empty() {
+            return rendered.trim_end().to_owned();
+        }
+    }
+    let mut help: Vec<String> = error.help();
+    help.extend(error.evcxr_extra_hint().map(String::from));
+    if matches!(error.code(), Some("E0384" | "E0596")) {
+        help.push("a variable of an earlier cell becomes mutable with `let mut x = x;`".into());
+    }
+    notes.retain(|note| !help.iter().any(|h| note.contains(h.lines().next().unwrap_or_default())));
+    render(error.code(), &error.message(), (code, name), &marks, &notes, &help)
+}
+
+fn render(
+    code_of_error: Option<&str>,
+    message: &str,
+    (code, name): (&str, &str),
+    marks: &[Mark],
+    notes: &[String],
+    help: &[String],
+) -> String {
+    let mut out = match code_of_error {
+        Some(code) => format!("error[{code}]: {message}"),
+        None => format!("error: {message}"),
+    };
+    let lines: Vec<&str> = code.lines().collect();
+    let gutter = marks.iter().map(|m| m.line).max().unwrap_or(0).to_string().len();
+    if let Some(first) = marks.iter().find(|m| m.primary).or(marks.first()) {
+        let _ = write!(
+            out,
+            "\n{:gutter$}--> {name}, line {}, column {}",
+            "", first.line, first.columns.0
+        );
+    }
+    let mut sorted = marks.to_vec();
+    sorted.sort_by_key(|m| (m.line, m.columns.0));
+    let mut drawn = 0;
+    for mark in &sorted {
+        let line = lines.get(mark.line.wrapping_sub(1)).copied().unwrap_or_default();
+        if mark.line != drawn {
+            let _ = write!(out, "\n{:>gutter$} | {}", mark.line, line.replace('\t', " "));
+            drawn = mark.line;
+        }
+        let length = line.chars().count();
+        let start = mark.columns.0.clamp(1, length + 1);
+        let end = mark.columns.1.clamp(start + 1, (length + 1).max(start + 1));
+        let sign = if mark.primary { "^" } else { "-" };
+        let _ = write!(
+            out,
+            "\n{:gutter$} | {:before$}{} {}",
+            "",
+            "",
+            sign.repeat(end - start),
+            mark.label,
+            before = start - 1
+        );
+        out.truncate(out.trim_end().len());
+    }
+    for note in notes {
+        let _ = write!(out, "\n{:gutter$} = {}", "", note.replace('\n', "\n    "));
+    }
+    for text in help {
+        let _ = write!(out, "\n{:gutter$} = help: {}", "", text.replace('\n', "\n    "));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_stands_under_its_word_also_behind_letters_of_two_bytes() {
+        let marks = [
+            Mark { line: 2, columns: (9, 10), label: "not found".into(), primary: true },
+            Mark { line: 1, columns: (1, usize::MAX), label: "here".into(), primary: false },
+        ];
+        let code = "// äöü\nlet é = x;";
+        let drawn =
+            render(Some("E0425"), "no `x`", (code, "cell 2"), &marks, &[], &["try `y`".into()]);
+        let expected = "error[E0425]: no `x`\n --> cell 2, line 2, column 9\n1 | // äöü\n  | ------ here\n\
+                        2 | let é = x;\n  |         ^ not found\n  = help: try `y`";
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn a_place_outside_the_cell_is_drawn_without_a_panic() {
+        let marks = [Mark { line: 9, columns: (80, 3), label: String::new(), primary: true }];
+        assert!(
+            render(None, "odd", ("x", "cell 1"), &marks, &[], &[]).contains("line 9, column 80")
+        );
+    }
+}
