@@ -12,7 +12,7 @@ use super::run::{stop_on_ctrl_c, warn_of_unused};
 use super::terminal::Terminal;
 use super::{INTERRUPTED, SCRIPT_ERROR, USAGE, complain};
 use crate::notebook::{self, Ended, Moment, Notebook};
-use crate::session::{Cells, Language, HostOptions, Output};
+use crate::session::{Cells, HostOptions, Language, Output};
 use crate::streams::{say, tell};
 
 /// The least time between two writings of the copy.
