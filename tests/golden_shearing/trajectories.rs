@@ -42,6 +42,7 @@ fn trainer(t: &Fixture, model: &Model) -> Trainer {
         tokens: t.ids("step0.input_ids").1,
         accumulate: 1,
         recompute: false,
+        elastic: true,
         distill: None,
     };
     let rate = number(json, "lag_lr");

@@ -3,42 +3,60 @@
 use std::sync::Arc;
 
 use crate::data::{Domains, Rows};
-use crate::gate::GateTensors;
+use crate::gate::GateValues;
 use crate::model::forward::{Forward, next_tokens};
+use crate::model::pass::{self, Memory, Pass};
 use crate::model::{LlamaConfig, Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
 use crate::progress::{Progress, Watch};
+use crate::shape::ModelShape;
 
 /// Tokens of one evaluation batch: enough to fill the cores, few enough to stay small.
 const TOKENS_AT_ONCE: usize = 4096;
 
-/// Gives the loss of each domain for weights under gates, in the domains' order.
+/// Gives the loss of each domain for weights under gates of a source's dimensions, in the domains' order.
+/// With `elastic`, what the gates close is left out: the same losses but for the order of sums.
 ///
 /// # Errors
 /// A token beyond the vocabulary, rows longer than the model's positions, an interrupt; candle's.
 pub fn domain_losses(
     weights: &Weights,
     config: &LlamaConfig,
-    gates: Option<&GateTensors>,
+    gates: Option<(&GateValues, &ModelShape)>,
+    elastic: bool,
     domains: &Domains,
     watch: &dyn Watch,
 ) -> Result<Vec<f64>, ModelError> {
-    if domains.seq_len > config.max_positions {
-        return Err(ModelError::TooLong { tokens: domains.seq_len, max: config.max_positions });
+    let tokens = domains.seq_len;
+    if tokens > config.max_positions {
+        return Err(ModelError::TooLong { tokens, max: config.max_positions });
     }
     // Detached weights: an evaluation keeps no graph.
     let weights = weights.map(|t| Ok::<_, ModelError>(t.detach()))?;
-    let rope: Rope = Arc::new(RopeTable::new(&config.inverse_frequencies(), domains.seq_len));
+    let rope: Rope = Arc::new(RopeTable::new(&config.inverse_frequencies(), tokens));
+    let (dtype, device) = (weights.embed.dtype(), weights.embed.device());
+    let handmade = pass::can(&weights);
+    let tensors = match gates.filter(|_| !handmade) {
+        Some((values, source)) => Some(values.tensors(source, dtype, device)?),
+        None => None,
+    };
+    let memory = Memory::default();
+    let losses_of = |ids: &[u32]| -> Result<Vec<f64>, ModelError> {
+        if handmade {
+            let (weights, rope) = (&weights, &rope);
+            return Pass { weights, config, rope, gates, elastic, ids, tokens }.losses(&memory);
+        }
+        let mut forward = Forward::with_rope(&weights, config, rope.clone());
+        if let Some(gates) = &tensors {
+            forward = forward.gated(gates);
+        }
+        Ok(ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?)
+    };
     let total: u64 = domains.domains.iter().map(|d| d.eval.len() as u64).sum();
     let mut done = 0;
     let mut losses = Vec::with_capacity(domains.domains.len());
     for domain in &domains.domains {
-        let forward = Forward::with_rope(&weights, config, rope.clone());
-        let forward = match gates {
-            Some(gates) => forward.gated(gates),
-            None => forward,
-        };
-        losses.push(rows_loss(&forward, &domain.eval, &mut |rows| {
+        losses.push(rows_loss(&losses_of, &domain.eval, &mut |rows| {
             done += rows as u64;
             watch.tick(&Progress {
                 what: "evaluate".into(),
@@ -62,11 +80,14 @@ pub fn model_losses(
     domains: &Domains,
     watch: &dyn Watch,
 ) -> Result<Vec<f64>, ModelError> {
-    domain_losses(&model.weights, &model.config, None, domains, watch)
+    domain_losses(&model.weights, &model.config, None, false, domains, watch)
 }
 
+/// The loss of every position of some rows that counts.
+type LossesOf<'a> = dyn Fn(&[u32]) -> Result<Vec<f64>, ModelError> + 'a;
+
 fn rows_loss(
-    forward: &Forward<'_>,
+    losses_of: &LossesOf<'_>,
     rows: &Rows,
     after_batch: &mut dyn FnMut(usize) -> bool,
 ) -> Result<f64, ModelError> {
@@ -76,7 +97,7 @@ fn rows_loss(
     for first in (0..rows.len()).step_by(at_once) {
         let n = at_once.min(rows.len() - first);
         let ids = &rows.ids()[first * tokens..(first + n) * tokens];
-        let losses = ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?;
+        let losses = losses_of(ids)?;
         total += losses.iter().sum::<f64>();
         count += losses.len();
         if after_batch(n) {

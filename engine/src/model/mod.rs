@@ -13,6 +13,7 @@
 //! | `save.rs` | a model to a folder that usual loaders open |
 //! | `tokenizer.rs` | text to token ids and back |
 //! | `forward.rs` | logits, with or without gates |
+//! | `pass/` | loss and gradients by hand, on the CPU |
 //! | `init.rs` | random weights, for training from nothing |
 //! | `frequencies.rs` | rotary frequencies and their scaling |
 //! | `cache.rs` | token by token, with keys and values kept |
@@ -38,6 +39,7 @@ pub mod hub;
 mod init;
 mod magnitude;
 mod origin;
+pub(crate) mod pass;
 pub mod save;
 pub mod tokenizer;
 pub mod weights;

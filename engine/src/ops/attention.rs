@@ -48,14 +48,17 @@ struct Attention {
     rope: Rope,
 }
 
-/// Sizes of one call: sequences, tokens, query heads, key/value heads, head width.
+/// Sizes of one call: sequences, tokens, query heads, key/value heads, head width, and the elements
+/// from one row of queries, or of keys and values, to the next.
 #[derive(Clone, Copy)]
-struct Size {
-    b: usize,
-    t: usize,
-    h: usize,
-    k: usize,
-    e: usize,
+pub(crate) struct Size {
+    pub b: usize,
+    pub t: usize,
+    pub h: usize,
+    pub k: usize,
+    pub e: usize,
+    pub q_row: usize,
+    pub kv_row: usize,
 }
 
 impl Size {
@@ -63,9 +66,9 @@ impl Size {
         self.h / self.k
     }
 
-    /// Offset of token 0 of head `head` in sequence `b` of a tensor with `heads` heads.
-    fn at(self, b: usize, heads: usize, head: usize) -> usize {
-        b * self.t * heads * self.e + head * self.e
+    /// Offset of token 0 of head `head` in sequence `b` of rows of `row` elements.
+    fn at(self, b: usize, row: usize, head: usize) -> usize {
+        b * self.t * row + head * self.e
     }
 }
 
@@ -177,158 +180,158 @@ impl Attention {
                 self.rope.positions()
             )));
         }
-        Ok(Size { b: q.0 / t, t, h, k: kv, e })
+        Ok(Size { b: q.0 / t, t, h, k: kv, e, q_row: q.1, kv_row: k.1 })
     }
+}
 
-    fn forward<T: Real>(&self, q: &[T], k: &[T], v: &[T], s: Size) -> Vec<T> {
-        let rope = T::rope(&self.rope);
-        let (hw, kw) = (s.h * s.e, s.k * s.e);
-        let mut out = vec![T::zero(); q.len()];
-        let shared = Shared::of(&mut out);
-        (0..s.b * s.k).into_par_iter().for_each_init(
-            || Scratch::new(s, false),
-            |w, task| {
-                let (b, g) = (task / s.k, task % s.k);
-                turn(&k[s.at(b, s.k, g)..], kw, s, rope, &mut w.k);
-                let values = Mat { at: v[s.at(b, s.k, g)..].as_ptr(), row: kw, col: 1 };
-                for h in g * s.group()..(g + 1) * s.group() {
-                    turn(&q[s.at(b, s.h, h)..], hw, s, rope, &mut w.q);
-                    weights(&w.q, &w.k, s, &mut w.p);
-                    for r0 in (0..s.t).step_by(BLOCK) {
-                        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
-                        // SAFETY: columns of head h in rows of sequence b belong to this task.
-                        unsafe {
-                            let c = shared.at(s.at(b, s.h, h) + r0 * hw);
-                            gemm(
-                                r,
-                                s.e,
-                                n,
-                                c,
-                                hw,
-                                rows(&w.p[r0 * s.t..], s.t),
-                                values,
-                                false,
-                                false,
-                            );
-                        }
+/// The context of queries `q`, keys `k` and values `v` into `out (B*T, H*E)`. Each operand begins at
+/// head 0 of its first row; rows are as far apart as `s` says.
+pub(crate) fn attend<T: Real>(q: &[T], k: &[T], v: &[T], s: Size, rope: &Rope, out: &mut [T]) {
+    let rope = T::rope(rope);
+    let (hw, qw, kw) = (s.h * s.e, s.q_row, s.kv_row);
+    let shared = Shared::of(out);
+    (0..s.b * s.k).into_par_iter().for_each_init(
+        || Scratch::new(s, false),
+        |w, task| {
+            let (b, g) = (task / s.k, task % s.k);
+            turn(&k[s.at(b, kw, g)..], kw, s, rope, &mut w.k);
+            let values = Mat { at: v[s.at(b, kw, g)..].as_ptr(), row: kw, col: 1 };
+            for h in g * s.group()..(g + 1) * s.group() {
+                turn(&q[s.at(b, qw, h)..], qw, s, rope, &mut w.q);
+                weights(&w.q, &w.k, s, &mut w.p);
+                for r0 in (0..s.t).step_by(BLOCK) {
+                    let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+                    // SAFETY: columns of head h in rows of sequence b belong to this task.
+                    unsafe {
+                        let c = shared.at(s.at(b, hw, h) + r0 * hw);
+                        gemm(r, s.e, n, c, hw, rows(&w.p[r0 * s.t..], s.t), values, false, false);
                     }
                 }
-            },
-        );
-        out
-    }
+            }
+        },
+    );
+}
 
-    fn backward<T: Real>(
-        &self,
-        q: &[T],
-        k: &[T],
-        v: &[T],
-        out: &[T],
-        g: &[T],
-        s: Size,
-    ) -> (Vec<T>, Vec<T>, Vec<T>) {
-        let rope = T::rope(&self.rope);
-        let (hw, kw) = (s.h * s.e, s.k * s.e);
-        let scale = T::of(1.0 / (s.e as f64).sqrt());
-        let (mut dq, mut dk, mut dv) =
-            (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
-        let (dq_out, dk_out, dv_out) =
-            (Shared::of(&mut dq), Shared::of(&mut dk), Shared::of(&mut dv));
-        (0..s.b * s.k).into_par_iter().for_each_init(
-            || Scratch::new(s, true),
-            |w, task| {
-                let (b, kv) = (task / s.k, task % s.k);
-                let kv_at = s.at(b, s.k, kv);
-                turn(&k[kv_at..], kw, s, rope, &mut w.k);
-                let values = Mat { at: v[kv_at..].as_ptr(), row: kw, col: 1 };
-                for (first, h) in (kv * s.group()..(kv + 1) * s.group()).enumerate() {
-                    let add = first > 0;
-                    let h_at = s.at(b, s.h, h);
-                    turn(&q[h_at..], hw, s, rope, &mut w.q);
-                    weights(&w.q, &w.k, s, &mut w.p);
-                    let grad =
-                        |row: usize| Mat { at: g[h_at + row * hw..].as_ptr(), row: hw, col: 1 };
-                    for r0 in (0..s.t).step_by(BLOCK) {
-                        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
-                        // SAFETY: rows r0..r0+r of this task's own buffers; grad and values are read.
-                        unsafe {
-                            gemm(
-                                r,
-                                n,
-                                s.e,
-                                w.dp[r0 * s.t..].as_mut_ptr(),
-                                s.t,
-                                grad(r0),
-                                values.t(),
-                                false,
-                                false,
-                            )
-                        };
-                        vectorised(|| {
-                            for i in r0..r0 + r {
-                                let at = h_at + i * hw;
-                                let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);
-                                let (p, dp) = (&w.p[i * s.t..][..n], &mut w.dp[i * s.t..][..n]);
-                                for j in 0..n {
-                                    dp[j] = p[j] * (dp[j] - shared_part) * scale;
-                                }
+/// What the backward pass of [`attend`] reads: its operands, its context and the context's gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct Attended<'a, T> {
+    pub q: &'a [T],
+    pub k: &'a [T],
+    pub v: &'a [T],
+    pub out: &'a [T],
+    pub g: &'a [T],
+}
+
+/// The backward pass of [`attend`]: gradients of queries, keys and values, in rows as far apart as
+/// theirs.
+///
+/// # Safety
+/// Each of `dq_out`, `dk_out` and `dv_out` begins at head 0 of the first of `B*T` rows, in memory that
+/// nobody else uses; no element of one is an element of another.
+pub(crate) unsafe fn attend_back<T: Real>(
+    of: Attended<'_, T>,
+    s: Size,
+    rope: &Rope,
+    dq_out: Shared<T>,
+    dk_out: Shared<T>,
+    dv_out: Shared<T>,
+) {
+    let Attended { q, k, v, out, g } = of;
+    let rope = T::rope(rope);
+    let (hw, qw, kw) = (s.h * s.e, s.q_row, s.kv_row);
+    let scale = T::of(1.0 / (s.e as f64).sqrt());
+    (0..s.b * s.k).into_par_iter().for_each_init(
+        || Scratch::new(s, true),
+        |w, task| {
+            let (b, kv) = (task / s.k, task % s.k);
+            let kv_at = s.at(b, kw, kv);
+            turn(&k[kv_at..], kw, s, rope, &mut w.k);
+            let values = Mat { at: v[kv_at..].as_ptr(), row: kw, col: 1 };
+            for (first, h) in (kv * s.group()..(kv + 1) * s.group()).enumerate() {
+                let add = first > 0;
+                let (h_at, q_at) = (s.at(b, hw, h), s.at(b, qw, h));
+                turn(&q[q_at..], qw, s, rope, &mut w.q);
+                weights(&w.q, &w.k, s, &mut w.p);
+                let grad = |row: usize| Mat { at: g[h_at + row * hw..].as_ptr(), row: hw, col: 1 };
+                for r0 in (0..s.t).step_by(BLOCK) {
+                    let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+                    // SAFETY: rows r0..r0+r of this task's own buffers; grad and values are read.
+                    unsafe {
+                        gemm(
+                            r,
+                            n,
+                            s.e,
+                            w.dp[r0 * s.t..].as_mut_ptr(),
+                            s.t,
+                            grad(r0),
+                            values.t(),
+                            false,
+                            false,
+                        )
+                    };
+                    vectorised(|| {
+                        for i in r0..r0 + r {
+                            let at = h_at + i * hw;
+                            let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);
+                            let (p, dp) = (&w.p[i * s.t..][..n], &mut w.dp[i * s.t..][..n]);
+                            for j in 0..n {
+                                dp[j] = p[j] * (dp[j] - shared_part) * scale;
                             }
-                        });
-                        // SAFETY: as above.
-                        unsafe {
-                            gemm(
-                                r,
-                                s.e,
-                                n,
-                                w.dq[r0 * s.e..].as_mut_ptr(),
-                                s.e,
-                                rows(&w.dp[r0 * s.t..], s.t),
-                                rows(&w.k, s.e),
-                                false,
-                                false,
-                            )
-                        };
-                    }
-                    // Columns c0.. of the scores: only rows from c0 down reach them.
-                    for c0 in (0..s.t).step_by(BLOCK) {
-                        let (c, below) = (BLOCK.min(s.t - c0), s.t - c0);
-                        let p = rows(&w.p[c0 * s.t + c0..], s.t).t();
-                        let dp = rows(&w.dp[c0 * s.t + c0..], s.t).t();
-                        // SAFETY: columns of kv head `kv` in sequence b belong to this task.
-                        unsafe {
-                            gemm(
-                                c,
-                                s.e,
-                                below,
-                                dv_out.at(kv_at + c0 * kw),
-                                kw,
-                                p,
-                                grad(c0),
-                                add,
-                                false,
-                            );
-                            gemm(
-                                c,
-                                s.e,
-                                below,
-                                w.dk[c0 * s.e..].as_mut_ptr(),
-                                s.e,
-                                dp,
-                                rows(&w.q[c0 * s.e..], s.e),
-                                add,
-                                false,
-                            );
                         }
-                    }
-                    // SAFETY: columns of head h in sequence b belong to this task.
-                    unsafe { turn_back(&w.dq, hw, s, rope, dq_out.at(h_at)) };
+                    });
+                    // SAFETY: as above.
+                    unsafe {
+                        gemm(
+                            r,
+                            s.e,
+                            n,
+                            w.dq[r0 * s.e..].as_mut_ptr(),
+                            s.e,
+                            rows(&w.dp[r0 * s.t..], s.t),
+                            rows(&w.k, s.e),
+                            false,
+                            false,
+                        )
+                    };
                 }
-                // SAFETY: columns of kv head `kv` in sequence b belong to this task.
-                unsafe { turn_back(&w.dk, kw, s, rope, dk_out.at(kv_at)) };
-            },
-        );
-        (dq, dk, dv)
-    }
+                // Columns c0.. of the scores: only rows from c0 down reach them.
+                for c0 in (0..s.t).step_by(BLOCK) {
+                    let (c, below) = (BLOCK.min(s.t - c0), s.t - c0);
+                    let p = rows(&w.p[c0 * s.t + c0..], s.t).t();
+                    let dp = rows(&w.dp[c0 * s.t + c0..], s.t).t();
+                    // SAFETY: columns of kv head `kv` in sequence b belong to this task.
+                    unsafe {
+                        gemm(
+                            c,
+                            s.e,
+                            below,
+                            dv_out.at(kv_at + c0 * kw),
+                            kw,
+                            p,
+                            grad(c0),
+                            add,
+                            false,
+                        );
+                        gemm(
+                            c,
+                            s.e,
+                            below,
+                            w.dk[c0 * s.e..].as_mut_ptr(),
+                            s.e,
+                            dp,
+                            rows(&w.q[c0 * s.e..], s.e),
+                            add,
+                            false,
+                        );
+                    }
+                }
+                // SAFETY: columns of head h in sequence b belong to this task.
+                unsafe { turn_back(&w.dq, qw, s, rope, dq_out.at(q_at)) };
+            }
+            // SAFETY: columns of kv head `kv` in sequence b belong to this task.
+            unsafe { turn_back(&w.dk, kw, s, rope, dk_out.at(kv_at)) };
+        },
+    );
 }
 
 impl CustomOp3 for Attention {
@@ -348,7 +351,8 @@ impl CustomOp3 for Attention {
         use candle_core::backend::BackendStorage;
         let size = self.size(ql.shape().dims2()?, kl.shape().dims2()?)?;
         with_real!(qs.dtype(), "causal-attention", T => {
-            let c = self.forward::<T>(slice(qs, ql)?, slice(ks, kl)?, slice(vs, vl)?, size);
+            let mut c = vec![T::default(); ql.shape().elem_count()];
+            attend::<T>(slice(qs, ql)?, slice(ks, kl)?, slice(vs, vl)?, size, &self.rope, &mut c);
             Ok((T::to_cpu_storage_owned(c), ql.shape().clone()))
         })
     }
@@ -363,7 +367,12 @@ impl CustomOp3 for Attention {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let size = self.size(q.dims2()?, k.dims2()?)?;
         with_real!(q.dtype(), "causal-attention", T => with_slice::<T, _>(q, |qs| with_slice(k, |ks| with_slice(v, |vs| with_slice(out, |os| with_slice(g, |gs| {
-            let (dq, dk, dv) = self.backward::<T>(qs, ks, vs, os, gs, size);
+            let zeros = |x: &[T]| vec![T::default(); x.len()];
+            let (mut dq, mut dk, mut dv) = (zeros(qs), zeros(ks), zeros(vs));
+            let into = [Shared::of(&mut dq), Shared::of(&mut dk), Shared::of(&mut dv)];
+            let of = Attended { q: qs, k: ks, v: vs, out: os, g: gs };
+            // SAFETY: three fresh buffers of the operands' sizes.
+            unsafe { attend_back(of, size, &self.rope, into[0], into[1], into[2]) };
             Ok((
                 Some(tensor(dq, q.shape().clone(), q)?),
                 Some(tensor(dk, k.shape().clone(), q)?),

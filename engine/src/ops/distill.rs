@@ -12,7 +12,7 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::kernel::{Real, largest, rows_per_task, sum, tensor, vectorised, with_real, with_slice};
-use super::loss::IGNORE;
+use super::loss::{IGNORE, counted};
 use super::{given, plain};
 
 /// The loss of a student, whole and in parts.
@@ -51,56 +51,63 @@ pub fn distillation(
         )));
     }
     let teacher = teacher.to_dtype(student.dtype())?;
-    let kernel = Kernel { targets, weight, temperature, v };
+    let count = counted(targets);
+    let kernel = DistilledRows { weight, temperature, count };
     let (ce, kl, grad) = with_real!(student.dtype(), "distillation", T => {
         with_slice::<T, _>(student, |x| with_slice::<T, _>(&teacher, |y| {
-            let (ce, kl, grad) = kernel.run(x, y);
-            Ok((ce, kl, tensor(grad, (n, v), student)?))
+            let mut grad = x.to_vec();
+            let (ce, kl) = kernel.run(&mut grad, y, v, targets);
+            Ok((ce / count, kl / count, tensor(grad, (n, v), student)?))
         }))
     })?;
     let loss = given(student, (1.0 - weight) * ce + weight * kl, &grad)?;
     Ok(Distilled { loss, cross_entropy: ce, divergence: kl })
 }
 
-struct Kernel<'a> {
-    targets: &'a [u32],
-    weight: f64,
-    temperature: f64,
-    v: usize,
+/// The mixed loss of rows, and what it is divided by.
+#[derive(Clone, Copy)]
+pub(crate) struct DistilledRows {
+    /// Share of the divergence.
+    pub weight: f64,
+    /// Temperature of both distributions.
+    pub temperature: f64,
+    /// Positions that count, over which gradients are means.
+    pub count: f64,
 }
 
-impl Kernel<'_> {
-    /// Cross-entropy, t² KL and the gradient of their mixture.
-    fn run<T: Real>(&self, x: &[T], y: &[T]) -> (f64, f64, Vec<T>) {
-        let (v, w, t) = (self.v, self.weight, self.temperature);
-        let count = self.targets.iter().filter(|&&y| y != IGNORE).count().max(1) as f64;
-        let (text, taught) = (T::of((1.0 - w) / count), T::of(w * t / count));
+impl DistilledRows {
+    /// Cross-entropy and t² KL of rows of logits `x (N, V)` beside a teacher's `y (N, V)`, each summed, in
+    /// nats; in the place of the logits comes the gradient of the mixture's mean.
+    pub fn run<T: Real>(self, x: &mut [T], y: &[T], v: usize, targets: &[u32]) -> (f64, f64) {
+        let (w, t) = (self.weight, self.temperature);
+        let (text, taught) = (T::of((1.0 - w) / self.count), T::of(w * t / self.count));
         let cooler = T::of(1.0 / t);
-        let mut grad = vec![T::zero(); x.len()];
         let rows = rows_per_task(v);
-        let parts: Vec<(f64, f64)> = grad
+        let parts: Vec<(f64, f64)> = x
             .par_chunks_mut(v * rows)
-            .zip(x.par_chunks(v * rows))
             .zip(y.par_chunks(v * rows))
-            .zip(self.targets.par_chunks(rows))
-            .map(|(((grad, x), y), targets)| {
+            .zip(targets.par_chunks(rows))
+            .map(|((x, y), targets)| {
                 vectorised(|| {
                     let (mut ce, mut kl) = (0.0, 0.0);
                     let mut p = vec![T::zero(); v];
                     let mut q = vec![T::zero(); v];
-                    let rows = grad.chunks_exact_mut(v).zip(x.chunks_exact(v));
-                    for (((grad, x), y), &target) in rows.zip(y.chunks_exact(v)).zip(targets) {
+                    let rows = x.chunks_exact_mut(v).zip(y.chunks_exact(v));
+                    for ((x, y), &target) in rows.zip(targets) {
                         if target == IGNORE {
+                            x.fill(T::zero());
                             continue;
                         }
                         let (top, teacher_top) = (largest(x), largest(y));
+                        let hit = x[target as usize];
+                        let mut mass = T::zero();
                         for i in 0..v {
-                            grad[i] = (x[i] - top).exp_fast();
+                            mass += (x[i] - top).exp_fast();
                             q[i] = ((x[i] - top) * cooler).exp_fast();
                             p[i] = ((y[i] - teacher_top) * cooler).exp_fast();
                         }
-                        let (mass, q_mass, p_mass) = (sum(grad), sum(&q), sum(&p));
-                        ce += (mass.ln() + top - x[target as usize]).to_f64();
+                        let (q_mass, p_mass) = (sum(&q), sum(&p));
+                        ce += (mass.ln() + top - hit).to_f64();
                         let constant = q_mass.ln() - p_mass.ln();
                         let (k, one) = (text / mass, T::one());
                         let (p_share, q_share) = (one / p_mass, one / q_mass);
@@ -108,10 +115,10 @@ impl Kernel<'_> {
                             // ln p - ln q
                             let gap = ((y[i] - teacher_top) - (x[i] - top)) * cooler + constant;
                             let share = p[i] * p_share;
-                            grad[i] = grad[i] * k + taught * (q[i] * q_share - share);
+                            x[i] = (x[i] - top).exp_fast() * k + taught * (q[i] * q_share - share);
                             p[i] = share * gap;
                         }
-                        grad[target as usize] -= text;
+                        x[target as usize] -= text;
                         kl += sum(&p).to_f64();
                     }
                     (ce, kl)
@@ -120,7 +127,7 @@ impl Kernel<'_> {
             .collect();
         let ce: f64 = parts.iter().map(|part| part.0).sum();
         let kl: f64 = parts.iter().map(|part| part.1).sum();
-        (ce / count, t * t * kl / count, grad)
+        (ce, t * t * kl)
     }
 }
 

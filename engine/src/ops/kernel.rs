@@ -4,10 +4,10 @@ use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tens
 use rayon::prelude::*;
 
 /// Elements a kernel hands to one task: small enough to share out, large enough to pay for it.
-pub(super) const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// An element type of the CPU kernels: f32 to compute, f64 to check.
-pub(super) trait Real:
+pub(crate) trait Real:
     WithDType + num_traits::Float + num_traits::NumAssign + Default
 {
     /// e to the power `self`, in a form that the compiler turns into vector instructions.
@@ -84,23 +84,23 @@ macro_rules! with_real {
         }
     };
 }
-pub(super) use with_real;
+pub(crate) use with_real;
 
 /// Runs `body` compiled for the widest vector unit of this machine.
 #[inline(always)]
-pub(super) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
 
 /// The elements of a contiguous operand.
-pub(super) fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+pub(crate) fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let (start, end) =
         layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: "fused" })?;
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
 /// Calls `f` with the elements of a CPU tensor, made contiguous if it is not.
-pub(super) fn with_slice<T: Real, R>(t: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+pub(crate) fn with_slice<T: Real, R>(t: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let t = t.contiguous()?;
     let (storage, layout) = t.storage_and_layout();
     match &*storage {
@@ -110,7 +110,7 @@ pub(super) fn with_slice<T: Real, R>(t: &Tensor, f: impl FnOnce(&[T]) -> Result<
 }
 
 /// A tensor from freshly computed elements.
-pub(super) fn tensor<T: Real>(
+pub(crate) fn tensor<T: Real>(
     data: Vec<T>,
     shape: impl Into<Shape>,
     like: &Tensor,
@@ -120,14 +120,14 @@ pub(super) fn tensor<T: Real>(
 
 /// Matrix operand: pointer to the first element with row and column strides.
 #[derive(Clone, Copy)]
-pub(super) struct Mat<T> {
+pub(crate) struct Mat<T> {
     pub at: *const T,
     pub row: usize,
     pub col: usize,
 }
 
 /// A row-major matrix that starts at `data[0]` with `cols` elements a row.
-pub(super) fn rows<T>(data: &[T], cols: usize) -> Mat<T> {
+pub(crate) fn rows<T>(data: &[T], cols: usize) -> Mat<T> {
     Mat { at: data.as_ptr(), row: cols, col: 1 }
 }
 
@@ -144,7 +144,7 @@ impl<T> Mat<T> {
 /// Every element named by the sizes and strides lies in an allocation that lives through the call;
 /// C overlaps neither A nor B and nobody else reads or writes it.
 #[expect(clippy::too_many_arguments, reason = "a matrix product has this many sizes")]
-pub(super) unsafe fn gemm<T: Real>(
+pub(crate) unsafe fn gemm<T: Real>(
     m: usize,
     n: usize,
     k: usize,
@@ -185,7 +185,7 @@ pub(super) unsafe fn gemm<T: Real>(
 
 /// Σ aᵢ bᵢ in 16 interleaved sums.
 #[inline(always)]
-pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     let mut sums = [T::zero(); 16];
     let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
     let mut total = T::zero();
@@ -202,7 +202,7 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
 
 /// Σ aᵢ in 16 interleaved sums.
 #[inline(always)]
-pub(super) fn sum<T: Real>(a: &[T]) -> T {
+pub(crate) fn sum<T: Real>(a: &[T]) -> T {
     let mut sums = [T::zero(); 16];
     let blocks = a.chunks_exact(16);
     let mut total = blocks.remainder().iter().fold(T::zero(), |total, &x| total + x);
@@ -219,7 +219,7 @@ pub(super) fn sum<T: Real>(a: &[T]) -> T {
 
 /// The largest element, -inf for none.
 #[inline(always)]
-pub(super) fn largest<T: Real>(a: &[T]) -> T {
+pub(crate) fn largest<T: Real>(a: &[T]) -> T {
     let mut best = [T::neg_infinity(); 16];
     let blocks = a.chunks_exact(16);
     let mut top = T::neg_infinity();
@@ -238,12 +238,12 @@ pub(super) fn largest<T: Real>(a: &[T]) -> T {
 }
 
 /// Rows a task takes when a row has `width` elements.
-pub(super) fn rows_per_task(width: usize) -> usize {
+pub(crate) fn rows_per_task(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)
 }
 
 /// Adds up partial results of tasks in their order, so that the bits do not depend on scheduling.
-pub(super) fn in_order<T: Real>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
+pub(crate) fn in_order<T: Real>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     let mut total = vec![T::zero(); width];
     for part in parts {
         for (t, p) in total.iter_mut().zip(part) {
@@ -283,7 +283,7 @@ pub fn sum_of_squares(t: &Tensor) -> Result<f64> {
 
 /// Shares a mutable buffer among tasks that write disjoint parts of it.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<T>(*mut T);
+pub(crate) struct Shared<T>(*mut T);
 
 // SAFETY: whoever calls `Shared::at` promises to touch only elements no other task touches.
 unsafe impl<T: Send> Send for Shared<T> {}
@@ -293,6 +293,15 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     pub fn of(data: &mut [T]) -> Self {
         Self(data.as_mut_ptr())
+    }
+
+    /// The buffer from element `i` on.
+    ///
+    /// # Safety
+    /// `i` is inside the buffer.
+    pub unsafe fn from(self, i: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { self.0.add(i) })
     }
 
     /// The pointer to element `i`.

@@ -39,18 +39,7 @@ pub fn token_losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
     let (_, v) = logits.dims2()?;
     let host = logits.to_device(&candle_core::Device::Cpu)?;
     with_real!(host.dtype(), "token-losses", T => with_slice::<T, _>(&host, |x| {
-        Ok(x.par_chunks(v)
-            .zip(targets)
-            .filter(|&(_, &y)| y != IGNORE)
-            .map(|(x, &y)| vectorised(|| {
-                let top = largest(x);
-                let mut total = 0.0;
-                for &x in x {
-                    total += (x - top).exp_fast();
-                }
-                (total.ln() + top - x[y as usize]).to_f64()
-            }))
-            .collect())
+        Ok(losses_of_rows(x, v, targets))
     }))
 }
 
@@ -61,39 +50,73 @@ struct CrossEntropy {
 
 impl CrossEntropy {
     fn forward<T: Real>(&self, x: &[T], v: usize) -> (f64, Vec<T>) {
-        let count = self.targets.iter().filter(|&&y| y != IGNORE).count().max(1);
-        let share = T::of(1.0 / count as f64);
-        let mut grad = vec![T::zero(); x.len()];
-        let rows = rows_per_task(v);
-        let parts: Vec<f64> = grad
-            .par_chunks_mut(v * rows)
-            .zip(x.par_chunks(v * rows))
-            .zip(self.targets.par_chunks(rows))
-            .map(|((grad, x), y)| {
-                vectorised(|| {
-                    let mut total = 0.0;
-                    for ((grad, x), &y) in grad.chunks_exact_mut(v).zip(x.chunks_exact(v)).zip(y) {
-                        if y == IGNORE {
-                            continue;
-                        }
-                        let top = largest(x);
-                        for i in 0..v {
-                            grad[i] = (x[i] - top).exp_fast();
-                        }
-                        let mass = sum(grad);
-                        let k = share / mass;
-                        for g in grad.iter_mut() {
-                            *g *= k;
-                        }
-                        grad[y as usize] -= share;
-                        total += (mass.ln() + top - x[y as usize]).to_f64();
-                    }
-                    total
-                })
-            })
-            .collect();
-        (parts.iter().sum::<f64>() / count as f64, grad)
+        let count = counted(&self.targets);
+        let mut grad = x.to_vec();
+        (cross_entropy_rows(&mut grad, v, &self.targets, 1.0 / count) / count, grad)
     }
+}
+
+/// How many positions count, at least 1.
+pub(crate) fn counted(targets: &[u32]) -> f64 {
+    targets.iter().filter(|&&y| y != IGNORE).count().max(1) as f64
+}
+
+/// Losses of rows of logits `x (N, V)`, summed, in nats; in the place of the logits comes the gradient of
+/// the sum times `share`.
+pub(crate) fn cross_entropy_rows<T: Real>(
+    x: &mut [T],
+    v: usize,
+    targets: &[u32],
+    share: f64,
+) -> f64 {
+    let share = T::of(share);
+    let rows = rows_per_task(v);
+    let parts: Vec<f64> = x
+        .par_chunks_mut(v * rows)
+        .zip(targets.par_chunks(rows))
+        .map(|(x, y)| {
+            vectorised(|| {
+                let mut total = 0.0;
+                for (x, &y) in x.chunks_exact_mut(v).zip(y) {
+                    if y == IGNORE {
+                        x.fill(T::zero());
+                        continue;
+                    }
+                    let (top, hit) = (largest(x), x[y as usize]);
+                    for x in x.iter_mut() {
+                        *x = (*x - top).exp_fast();
+                    }
+                    let mass = sum(x);
+                    let k = share / mass;
+                    for x in x.iter_mut() {
+                        *x *= k;
+                    }
+                    x[y as usize] -= share;
+                    total += (mass.ln() + top - hit).to_f64();
+                }
+                total
+            })
+        })
+        .collect();
+    parts.iter().sum()
+}
+
+/// The loss of each row of logits `x (N, V)` that counts, in their order, in nats.
+pub(crate) fn losses_of_rows<T: Real>(x: &[T], v: usize, targets: &[u32]) -> Vec<f64> {
+    x.par_chunks(v)
+        .zip(targets)
+        .filter(|&(_, &y)| y != IGNORE)
+        .map(|(x, &y)| {
+            vectorised(|| {
+                let top = largest(x);
+                let mut total = T::zero();
+                for &x in x {
+                    total += (x - top).exp_fast();
+                }
+                (total.ln() + top - x[y as usize]).to_f64()
+            })
+        })
+        .collect()
 }
 
 impl CustomOp1 for CrossEntropy {

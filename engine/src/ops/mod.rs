@@ -22,18 +22,18 @@
 //! | `tests.rs` | every kernel beside its twin, forward and backward |
 
 mod adam;
-mod attention;
-mod distill;
+pub(crate) mod attention;
+pub(crate) mod distill;
 mod given;
-mod kernel;
+pub(crate) mod kernel;
 mod linear;
 mod lora;
-mod loss;
-mod norm;
+pub(crate) mod loss;
+pub(crate) mod norm;
 pub mod plain;
 mod rope;
 mod scale;
-mod swiglu;
+pub(crate) mod swiglu;
 
 pub use adam::{AdamStep, adam};
 pub use attention::attention;

@@ -117,6 +117,157 @@ impl RmsNorm {
     }
 }
 
+/// What a norm needs beside its rows: w z, which dimensions its mean runs over, how many.
+pub(crate) struct NormScale<T> {
+    scale: Vec<T>,
+    keep: Vec<T>,
+    count: T,
+    eps: T,
+}
+
+impl<T: Real> NormScale<T> {
+    /// Of the weight `w (D)` under the gate `z (D)`, if there is one.
+    pub fn new(w: &[T], z: Option<&[T]>, eps: f64) -> Self {
+        let eps = T::of(eps);
+        match z {
+            Some(z) => {
+                let (keep, count) = kept(z);
+                let scale = w.iter().zip(z).map(|(&w, &z)| w * z).collect();
+                Self { scale, keep, count, eps }
+            }
+            None => {
+                let keep = vec![T::one(); w.len()];
+                Self { scale: w.to_vec(), keep, count: T::of(w.len().max(1) as f64), eps }
+            }
+        }
+    }
+}
+
+/// Norms rows: `x (N, D)` into `y (N, D)`.
+pub(crate) fn norm_rows<T: Real>(x: &[T], norm: &NormScale<T>, y: &mut [T]) {
+    let NormScale { scale, keep, count, eps } = norm;
+    let d = scale.len();
+    let block = d * rows_per_task(d);
+    y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
+        vectorised(|| {
+            for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                let r = inverse_rms(x, keep, *count, *eps);
+                for i in 0..d {
+                    y[i] = x[i] * r * scale[i];
+                }
+            }
+        });
+    });
+}
+
+/// The backward pass of [`norm_rows`]: adds to `dx` what the gradient `g` of its output means for its
+/// input, and puts the output itself in the place of `g`. Gives the sums of g x r over rows: times z
+/// the gradient of w, times w that of z.
+pub(crate) fn norm_rows_back<T: Real>(
+    x: &[T],
+    norm: &NormScale<T>,
+    g: &mut [T],
+    dx: &mut [T],
+) -> Vec<T> {
+    let NormScale { scale, keep, count, eps } = norm;
+    let d = scale.len();
+    let block = d * rows_per_task(d);
+    let parts = dx
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .zip(g.par_chunks_mut(block))
+        .map(|((dx, x), g)| {
+            let mut gxr = vec![T::zero(); d];
+            vectorised(|| {
+                let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d));
+                for ((dx, x), g) in rows.zip(g.chunks_exact_mut(d)) {
+                    let r = inverse_rms(x, keep, *count, *eps);
+                    for i in 0..d {
+                        gxr[i] += g[i] * x[i] * r;
+                        g[i] *= scale[i];
+                    }
+                    let c = super::kernel::dot(g, x) * r * r * r / *count;
+                    for i in 0..d {
+                        dx[i] += g[i] * r - x[i] * keep[i] * c;
+                        g[i] = x[i] * r * scale[i];
+                    }
+                }
+            });
+            gxr
+        })
+        .collect();
+    in_order(parts, d)
+}
+
+/// Norms every head of the queries and keys in rows of `width` elements, each by itself; what comes after
+/// them is copied. `split` is how many elements are queries and how many are keys.
+pub(crate) fn norm_heads<T: Real>(
+    x: &[T],
+    width: usize,
+    split: (usize, usize),
+    by: (&NormScale<T>, &NormScale<T>),
+    y: &mut [T],
+) {
+    let (block, e) = (width * rows_per_task(width), by.0.scale.len());
+    y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
+        vectorised(|| {
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                let turned = split.0 + split.1;
+                y[turned..].copy_from_slice(&x[turned..]);
+                let heads = y[..turned].chunks_exact_mut(e).zip(x.chunks_exact(e));
+                for (h, (y, x)) in heads.enumerate() {
+                    let norm = if h * e < split.0 { by.0 } else { by.1 };
+                    let r = inverse_rms(x, &norm.keep, norm.count, norm.eps);
+                    for i in 0..e {
+                        y[i] = x[i] * r * norm.scale[i];
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// The backward pass of [`norm_heads`], with the gradient in place; gives the gradients of both weights.
+pub(crate) fn norm_heads_back<T: Real>(
+    x: &[T],
+    width: usize,
+    split: (usize, usize),
+    by: (&NormScale<T>, &NormScale<T>),
+    g: &mut [T],
+) -> (Vec<T>, Vec<T>) {
+    let (block, e) = (width * rows_per_task(width), by.0.scale.len());
+    let parts = g
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .map(|(g, x)| {
+            let mut both = vec![T::zero(); 2 * e];
+            vectorised(|| {
+                for (g, x) in g.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                    let heads = g[..split.0 + split.1].chunks_exact_mut(e).zip(x.chunks_exact(e));
+                    for (h, (g, x)) in heads.enumerate() {
+                        let second = h * e >= split.0;
+                        let norm = if second { by.1 } else { by.0 };
+                        let gxr = &mut both[if second { e } else { 0 }..][..e];
+                        let r = inverse_rms(x, &norm.keep, norm.count, norm.eps);
+                        for i in 0..e {
+                            gxr[i] += g[i] * x[i] * r;
+                            g[i] *= norm.scale[i];
+                        }
+                        let c = super::kernel::dot(g, x) * r * r * r / norm.count;
+                        for i in 0..e {
+                            g[i] = g[i] * r - x[i] * c;
+                        }
+                    }
+                }
+            });
+            both
+        })
+        .collect();
+    let mut first = in_order(parts, 2 * e);
+    let second = first.split_off(e);
+    (first, second)
+}
+
 impl CustomOp3 for RmsNorm {
     fn name(&self) -> &'static str {
         "gated-rms-norm"

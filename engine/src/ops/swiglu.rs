@@ -77,6 +77,42 @@ impl SwiGlu {
     }
 }
 
+/// Activates rows of `gu (N, 2F)`, each a gate beside its up, into `y (N, F)`.
+pub(crate) fn swiglu_rows<T: Real>(gu: &[T], f: usize, y: &mut [T]) {
+    let rows = rows_per_task(f);
+    y.par_chunks_mut(f * rows).zip(gu.par_chunks(2 * f * rows)).for_each(|(y, gu)| {
+        vectorised(|| {
+            for (y, gu) in y.chunks_exact_mut(f).zip(gu.chunks_exact(2 * f)) {
+                let (g, u) = gu.split_at(f);
+                for i in 0..f {
+                    y[i] = g[i] / (T::one() + (-g[i]).exp_fast()) * u[i];
+                }
+            }
+        });
+    });
+}
+
+/// The backward pass of [`swiglu_rows`]: puts the gradients of gate and up in their places in `gu`, and
+/// the output itself in the place of its gradient in `dy`.
+pub(crate) fn swiglu_rows_back<T: Real>(gu: &mut [T], f: usize, dy: &mut [T]) {
+    let rows = rows_per_task(f);
+    dy.par_chunks_mut(f * rows).zip(gu.par_chunks_mut(2 * f * rows)).for_each(|(dy, gu)| {
+        vectorised(|| {
+            for (dy, gu) in dy.chunks_exact_mut(f).zip(gu.chunks_exact_mut(2 * f)) {
+                let (g, u) = gu.split_at_mut(f);
+                for i in 0..f {
+                    let s = T::one() / (T::one() + (-g[i]).exp_fast());
+                    let silu = g[i] * s;
+                    let (grad, up) = (dy[i], u[i]);
+                    dy[i] = silu * up;
+                    u[i] = grad * silu;
+                    g[i] = grad * up * s * (T::one() + g[i] * (T::one() - s));
+                }
+            }
+        });
+    });
+}
+
 impl CustomOp3 for SwiGlu {
     fn name(&self) -> &'static str {
         "gated-swiglu"

@@ -363,6 +363,7 @@ fn trainer(
         tokens: case.tokens,
         accumulate: 1,
         recompute: false,
+        elastic: true,
         distill: None,
     };
     Ok((Trainer::new(model, config, Some(shear))?, alive, noise))

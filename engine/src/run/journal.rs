@@ -74,6 +74,9 @@ pub struct Changes {
     /// Whether each layer runs again in the backward pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recompute: Option<bool>,
+    /// Whether what the gates close is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elastic: Option<bool>,
     /// Peak learning rate of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,

@@ -20,6 +20,7 @@
 //! | `whatif.rs` | the mixture under another rule, on paper |
 //! | `warning.rs` | a domain that takes over, or is pushed out |
 //! | `extract.rs` | the model it has made so far, with its provenance |
+//! | `speed.rs` | where the time of a run's steps goes |
 //! | `bench.rs` | the shear step on random weights, timed |
 //! | `error.rs` | what can go wrong |
 
@@ -36,6 +37,7 @@ mod report;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
 mod run;
 mod snapshots;
+mod speed;
 mod start;
 mod state;
 mod store;
@@ -52,6 +54,7 @@ pub use recovery::{Best, Precision, TeacherOrigin};
 pub use report::{KindStatus, RunStatus, StepReport};
 pub use run::Run;
 pub use snapshots::KeepPolicy;
+pub use speed::Speed;
 pub use store::{Autosave, ResumeOptions};
 pub use warning::{Warning, takeover};
 pub use whatif::{WhatIf, next_weights, replay};

@@ -59,6 +59,10 @@ pub struct TrainOptions {
     /// time, the same bits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recompute: bool,
+    /// Leave out of each step, and of each evaluation, what the gates close: less time, the same step but
+    /// for the order of sums. Default true.
+    #[serde(default = "recovery::yes", skip_serializing_if = "recovery::is_yes")]
+    pub elastic: bool,
     /// Learn from a teacher's distributions beside the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<Distill>,
@@ -112,6 +116,7 @@ impl Default for TrainOptions {
             batch: 16,
             accumulate: 1,
             recompute: false,
+            elastic: true,
             distill: None,
             lora: None,
             dtype: Precision::F32,

@@ -33,6 +33,14 @@ pub(super) fn one() -> usize {
     1
 }
 
+pub(super) fn yes() -> bool {
+    true
+}
+
+pub(super) fn is_yes(on: &bool) -> bool {
+    *on
+}
+
 pub(super) fn is_one(n: &usize) -> bool {
     *n == 1
 }

@@ -13,7 +13,7 @@ use super::state::{State, trainer_config};
 use super::store::Autosave;
 use super::{
     EpochRecord, EvalRecord, History, How, KeepPolicy, Mark, Reference, RunError, RunOrigin,
-    RunStatus, ShearOptions, StepRecord, StepReport, TeacherOrigin, TrainOptions, takeover,
+    RunStatus, ShearOptions, Speed, StepRecord, StepReport, TeacherOrigin, TrainOptions, takeover,
 };
 use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
 use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
@@ -32,6 +32,7 @@ pub struct Run {
     pub(super) autosave: Option<Autosave>,
     /// Folders that this run saved into or came from.
     pub(super) homes: Vec<PathBuf>,
+    speed: Speed,
 }
 
 impl Run {
@@ -180,7 +181,8 @@ impl Run {
     pub(super) fn with(start: Arc<Start>, state: State) -> Self {
         let mut kept = Snapshots::default();
         kept.keep(&state);
-        Self { start, state, kept, autosave: None, homes: Vec::new() }
+        let (homes, speed) = (Vec::new(), Speed::default());
+        Self { start, state, kept, autosave: None, homes, speed }
     }
 
     /// Takes up to `n` steps; evaluates every domain and updates the mixture every `eval_every`.
@@ -205,7 +207,10 @@ impl Run {
                 break;
             }
             if self.state.due {
-                match self.settle(watch) {
+                let evaluating = Instant::now();
+                let settled = self.settle(watch);
+                self.speed.evaluation += evaluating.elapsed().as_secs_f64();
+                match settled {
                     Err(RunError::Model(ModelError::Interrupted)) => {
                         interrupted = true;
                         break;
@@ -213,17 +218,23 @@ impl Run {
                     other => other?,
                 }
             } else {
-                self.state.advance()?;
+                let drawing = self.state.advance()?;
+                let tokens = self.state.tokens_per_step();
+                self.speed.take(tokens, drawing, self.state.trainer.clock());
+                let telling = Instant::now();
                 let mut progress = self.state.progress(first, n, begin);
                 let astray = takeover(self.mixture(), self.first_mixture(), self.evaluations());
                 if let Some(warning) = astray {
                     progress.note.push_str(&format!(" · {}", warning.about));
                 }
                 watch.tick(&progress);
+                self.speed.panel += telling.elapsed().as_secs_f64();
             }
             if !self.state.due {
+                let keeping = Instant::now();
                 self.kept.offer(&self.state);
                 self.autosave_if_due()?;
+                self.speed.keeping += keeping.elapsed().as_secs_f64();
             }
         }
         let taken = self.state.step - first;
@@ -279,16 +290,12 @@ impl Run {
     /// An interrupt; candle's.
     pub fn domain_losses(&self, mode: EvalMode, watch: &dyn Watch) -> Result<Vec<f64>, RunError> {
         let model = self.trainer().model();
-        let gates = match &self.trainer().shear {
-            Some(shear) => {
-                let values = shear.gates.evaluate(mode);
-                let device = model.weights.embed.device();
-                Some(values.tensors(&shear.gates.source, model.dtype(), device)?)
-            }
-            None => None,
-        };
-        let domains = self.loader().domains();
-        Ok(judge::domain_losses(&model.weights, &model.config, gates.as_ref(), domains, watch)?)
+        let shear = self.trainer().shear.as_ref();
+        let values = shear.map(|shear| (shear.gates.evaluate(mode), &shear.gates.source));
+        let gates = values.as_ref().map(|(values, source)| (values, *source));
+        let (elastic, domains) = (self.options().elastic, self.loader().domains());
+        let Model { weights, config, .. } = model;
+        Ok(judge::domain_losses(weights, config, gates, elastic, domains, watch)?)
     }
 
     /// Changes the run by hand. The change stands in the journal and in the history.
@@ -332,6 +339,7 @@ impl Run {
             kept: self.kept.clone(),
             autosave: None,
             homes: Vec::new(),
+            speed: Speed::default(),
         }
     }
 
@@ -372,6 +380,7 @@ impl Run {
         again.kept.cut(step);
         again.autosave = self.autosave.take();
         again.homes = std::mem::take(&mut self.homes);
+        again.speed = std::mem::take(&mut self.speed);
         *self = again;
         Ok(())
     }
@@ -449,6 +458,11 @@ impl Run {
         let data = |run: &Self| run.loader().domains().hash.clone();
         let alike = (&a.how, &a.options) == (&b.how, &b.options) && data(self) == data(other);
         Ok(alike && a.digest()? == b.digest()?)
+    }
+
+    /// Where the time of its steps went, since this handle was made.
+    pub fn speed(&self) -> &Speed {
+        &self.speed
     }
 
     /// Says where the run stands.

@@ -4,6 +4,7 @@
 //! them takes a step; the rest is small.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,7 @@ pub(super) fn trainer_config(options: &TrainOptions, tokens: usize) -> TrainerCo
         tokens,
         accumulate: options.accumulate,
         recompute: options.recompute,
+        elastic: options.elastic,
         distill: options.distill,
     }
 }
@@ -100,13 +102,15 @@ impl State {
             .reduce(|best, next| if next.loss < best.loss { next } else { best })
     }
 
-    /// Takes one step.
+    /// Takes one step; gives the seconds that drawing its batch took.
     ///
     /// # Errors
     /// A loss that is no number; the state is then as before.
-    pub fn advance(&mut self) -> Result<(), RunError> {
+    pub fn advance(&mut self) -> Result<f64, RunError> {
+        let begin = Instant::now();
         let before = self.loader.clone();
         let batch = self.loader.next_batch(&self.mixture.weights, self.rows_per_step())?;
+        let drawing = begin.elapsed().as_secs_f64();
         let figures = match self.trainer.step(self.step, &batch.ids, None) {
             Ok(StepOutcome::Taken(figures)) => figures,
             Ok(StepOutcome::NotFinite(loss)) => {
@@ -132,7 +136,7 @@ impl State {
         Arc::make_mut(&mut self.history.steps).push(record);
         self.journal.push(Operation::Step { steps: 1 });
         self.due = self.step.is_multiple_of(self.options.eval_every);
-        Ok(())
+        Ok(drawing)
     }
 
     /// Takes the losses of an evaluation: moves the mixture and remembers both.
@@ -218,6 +222,7 @@ impl State {
         put(&mut o.batch, c.batch);
         put(&mut o.accumulate, c.accumulate);
         put(&mut o.recompute, c.recompute);
+        put(&mut o.elastic, c.elastic);
         put(&mut o.lr, c.lr);
         if c.lr_warmup.is_some() {
             o.lr_warmup = c.lr_warmup;

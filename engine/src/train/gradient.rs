@@ -1,4 +1,8 @@
-//! Loss and gradients of one micro-batch, in one of two ways that agree to the bit.
+//! Loss and gradients of one micro-batch, in one of three ways.
+//!
+//! **By hand** (`model/pass`): on the CPU, without a graph.
+//!
+//! On other devices a graph of candle's is made, in one of two ways that agree to the bit.
 //!
 //! **Straight**: one graph over the whole network; every activation stays until the backward pass
 //! has used it.
@@ -9,13 +13,16 @@
 //! in both ways: the part that came so far is handed to the next layer as its first summand.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::Clock;
 use crate::gate::{GateKind, GateTensors};
 use crate::model::forward::{Forward, next_tokens};
+use crate::model::pass::{Asked, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
 
@@ -116,6 +123,81 @@ impl Loss {
     fn broken(&self) -> Option<f64> {
         std::iter::once(self.cross_entropy).chain(self.distillation).find(|loss| !loss.is_finite())
     }
+}
+
+/// What a pass by hand gives beside [`Gradients`]: those of the tensors, still side by side.
+pub(super) struct ByHand {
+    pub loss: f64,
+    pub distillation: Option<f64>,
+    pub values: Vec<Vec<f64>>,
+    pub clock: Clock,
+    pub flat: Flat,
+}
+
+/// Without a graph; the gradients of the tensors that `wanted` names are added to `onto`.
+///
+/// # Errors
+/// An id beyond the vocabulary; candle's.
+pub(super) fn by_hand(
+    pass: &Pass<'_>,
+    part: &Part<'_>,
+    recompute: bool,
+    wanted: &[bool],
+    onto: Option<Flat>,
+    memory: &Memory,
+) -> Result<Result<ByHand, f64>, ModelError> {
+    let begin = Instant::now();
+    let taught = match (part.teacher, part.taught()?) {
+        (Some((_, Distill { weight, temperature })), Some(t)) => Some((t, weight, temperature)),
+        _ => None,
+    };
+    let asked = Asked { share: part.share, taught, recompute, wanted };
+    let taught = begin.elapsed().as_secs_f64();
+    let given = pass.gradients(&asked, onto, memory)?;
+    let [forward, head, backward] = given.seconds;
+    let clock =
+        Clock { forward, head: head + taught, backward, optimiser: 0.0, computed: given.alive };
+    let (loss, distillation) = (given.cross_entropy, given.divergence);
+    let broken = std::iter::once(loss).chain(distillation).find(|loss| !loss.is_finite());
+    Ok(match broken {
+        Some(broken) => Err(broken),
+        None => Ok(ByHand { loss, distillation, values: given.values, clock, flat: given.flat }),
+    })
+}
+
+/// Gradients by the tensors in training from those by the weights they make: themselves, or through
+/// low-rank changes.
+///
+/// # Errors
+/// candle's.
+pub(super) fn through(
+    weights: &Weights,
+    wanted: &[bool],
+    flat: Flat,
+    trained: &[&Tensor],
+) -> Result<Vec<Option<Tensor>>, ModelError> {
+    let flat = flat.tensor()?;
+    let (mut at, mut views) = (0, Vec::new());
+    for ((_, w), _) in weights.named().into_iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        views.push((w.clone(), flat.narrow(0, at, w.elem_count())?.reshape(w.shape())?));
+        at += w.elem_count();
+    }
+    if views.len() == trained.len() && views.iter().zip(trained).all(|(v, t)| v.0.id() == t.id()) {
+        return Ok(views.into_iter().map(|(_, g)| Some(g)).collect());
+    }
+    let mut root: Option<Tensor> = None;
+    for (w, g) in &views {
+        let here = ops::given(w, 0.0, g)?;
+        root = Some(match root {
+            None => here,
+            Some(root) => (root + here)?,
+        });
+    }
+    let mut store = match root {
+        None => return Ok(vec![None; trained.len()]),
+        Some(root) => root.backward()?,
+    };
+    Ok(trained.iter().map(|t| store.remove(t)).collect())
 }
 
 /// One graph over the whole network.
@@ -264,3 +346,6 @@ impl<'a> Sums<'a> {
         Ok(Gradients { loss, distillation, trained: self.trained, values })
     }
 }
+
+#[cfg(test)]
+mod tests;

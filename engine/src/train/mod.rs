@@ -3,7 +3,9 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `adam.rs` | Adam over numbers on the host (gates, multipliers) |
-//! | `gradient.rs` | loss and gradients of a micro-batch, straight or layer by layer |
+//! | `clock.rs` | where the time of a step goes |
+//! | `gradient.rs` | loss and gradients of a micro-batch: by hand, or by a graph, straight or layer by layer |
+//! | `gradient/tests.rs` | the pass by hand beside the graph |
 //! | `lora.rs` | low-rank changes of frozen weights |
 //! | `parameters.rs` | weights with their Adam moments, shared until changed |
 //! | `schedule.rs` | the factor on every learning rate |
@@ -11,6 +13,7 @@
 //! | `step.rs` | the step: forward, backward, clip, update |
 
 mod adam;
+mod clock;
 mod gradient;
 mod lora;
 mod parameters;
@@ -19,6 +22,7 @@ mod shear;
 mod step;
 
 pub use adam::{AdamConfig, HostAdam};
+pub use clock::Clock;
 pub use gradient::Distill;
 pub use lora::{Lora, Projection, UnknownProjection};
 pub use parameters::Parameters;

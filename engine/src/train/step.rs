@@ -13,15 +13,17 @@
 //! is that of one micro-batch and of one set of gradients.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::gradient::{Part, Teacher, recomputed, straight};
+use super::gradient::{Part, Teacher, by_hand, recomputed, straight, through};
 use super::shear::ShearGrads;
-use super::{AdamConfig, Distill, Lora, Parameters, Schedule, Shear, clip_factor};
+use super::{AdamConfig, Clock, Distill, Lora, Parameters, Schedule, Shear, clip_factor};
 use crate::gate::{GateValues, Multipliers};
 use crate::model::forward::Forward;
+use crate::model::pass::{self, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
 
@@ -42,6 +44,8 @@ pub struct TrainerConfig {
     pub accumulate: usize,
     /// Keep only what goes into each layer, and run each again in the backward pass.
     pub recompute: bool,
+    /// Leave out of a step what its sample of the gates closes; the same step but for the order of sums.
+    pub elastic: bool,
     /// How much is learned from the teacher; without one it has no effect.
     pub distill: Option<Distill>,
 }
@@ -54,6 +58,8 @@ pub struct Trainer {
     parameters: Parameters,
     rope: Rope,
     teacher: Option<Arc<Teacher>>,
+    memory: Memory,
+    clock: Clock,
     /// Gates in training; none in recovery.
     pub shear: Option<Shear>,
 }
@@ -156,7 +162,8 @@ impl Trainer {
     ) -> Self {
         let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), config.tokens));
         let model = Model { weights: parameters.weights().clone(), ..model.clone() };
-        Self { model, config, parameters, rope, teacher: None, shear }
+        let (memory, clock) = (Memory::default(), Clock::default());
+        Self { model, config, parameters, rope, teacher: None, memory, clock, shear }
     }
 
     /// Sets rates, schedule and clipping anew.
@@ -172,6 +179,11 @@ impl Trainer {
     /// Weights and moments.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Where the time of the last step went.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The model in training; its tensors change with every step.
@@ -204,10 +216,11 @@ impl Trainer {
             shear.gates.clamp();
             shear.lagrangian.evaluate(&shear.gates, k)
         });
-        let Sum { loss, distillation, grads, gates } = match self.gradients(k, ids, noise)? {
+        let Sum { loss, distillation, grads, gates, clock } = match self.gradients(k, ids, noise)? {
             Ok(sum) => sum,
             Err(broken) => return Ok(StepOutcome::NotFinite(broken)),
         };
+        let begin = Instant::now();
         let gate_grads = constraint.as_ref().map(|constraint| Shear::grads(&gates, constraint));
         let (gate_squares, multiplier_squares) =
             gate_grads.as_ref().map_or((0.0, 0.0), ShearGrads::sums_of_squares);
@@ -227,6 +240,7 @@ impl Trainer {
             multipliers.clone_from(&shear.lagrangian.multipliers);
             shear.update(grads, factor, scale);
         }
+        self.clock = Clock { optimiser: begin.elapsed().as_secs_f64(), ..clock };
         let grad_norms = GradNorms {
             weights: weight_squares.sqrt(),
             gates: gate_squares.sqrt(),
@@ -259,11 +273,15 @@ impl Trainer {
         noise: Option<&[Vec<f64>]>,
     ) -> Result<Result<Sum, f64>, ModelError> {
         let tokens = self.config.tokens;
-        let named = self.parameters.trained();
-        let trained: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
+        let in_training = self.parameters.trained();
+        let trained: Vec<&Tensor> = in_training.iter().map(|(_, t)| *t).collect();
         let teacher = self.teacher.as_deref().zip(self.config.distill);
-        let mut sum = Sum { loss: 0.0, distillation: None, grads: Vec::new(), gates: Vec::new() };
+        let mut sum = Sum::default();
         let mut grads: Vec<Option<Tensor>> = vec![None; trained.len()];
+        let named = self.model.weights.named();
+        let wanted: Vec<bool> = named.iter().map(|(_, t)| t.track_op()).collect();
+        let handmade = pass::can(&self.model.weights);
+        let mut flat: Option<Flat> = None;
         let rows = (ids.len() / tokens).div_ceil(self.config.accumulate.max(1)).max(1);
         for (j, part) in ids.chunks(rows * tokens).enumerate() {
             let sample = self.shear.as_ref().map(|shear| match noise {
@@ -271,6 +289,31 @@ impl Trainer {
                 None => shear.gates.sample(&shear.gates.part_noise(shear.seed, k, j)),
             });
             let weights = &self.model.weights;
+            let share = part.len() as f64 / ids.len() as f64;
+            if handmade {
+                let source = self.shear.as_ref().map(|shear| &shear.gates.source);
+                let pass = Pass {
+                    weights,
+                    config: &self.model.config,
+                    rope: &self.rope,
+                    gates: sample.as_ref().zip(source),
+                    elastic: self.config.elastic,
+                    ids: part,
+                    tokens,
+                };
+                let part = Part { ids: part, tokens, share, teacher };
+                let recompute = self.config.recompute;
+                let of = match by_hand(&pass, &part, recompute, &wanted, flat.take(), &self.memory)?
+                {
+                    Ok(of) => of,
+                    Err(broken) => return Ok(Err(broken)),
+                };
+                sum.clock.add(&Clock { computed: of.clock.computed * share, ..of.clock });
+                sum.take(of.loss, of.distillation, share);
+                sum.gates.extend(sample.map(|sample| (sample, of.values)));
+                flat = Some(of.flat);
+                continue;
+            }
             let (dtype, device) = (weights.embed.dtype(), weights.embed.device());
             let tensors = match (&self.shear, &sample) {
                 (Some(s), Some(sample)) => Some(sample.tensors(&s.gates.source, dtype, device)?),
@@ -280,17 +323,16 @@ impl Trainer {
             if let Some(tensors) = &tensors {
                 forward = forward.gated(tensors);
             }
-            let share = part.len() as f64 / ids.len() as f64;
             let part = Part { ids: part, tokens, share, teacher };
             let way = if self.config.recompute { recomputed } else { straight };
+            let begin = Instant::now();
             let of = match way(&forward, &part, tensors.as_ref(), &trained)? {
                 Ok(gradients) => gradients,
                 Err(broken) => return Ok(Err(broken)),
             };
-            sum.loss += of.loss * share;
-            if let Some(d) = of.distillation {
-                sum.distillation = Some(sum.distillation.unwrap_or(0.0) + d * share);
-            }
+            let backward = begin.elapsed().as_secs_f64();
+            sum.clock.add(&Clock { backward, computed: share, ..Clock::default() });
+            sum.take(of.loss, of.distillation, share);
             for (total, g) in grads.iter_mut().zip(of.trained) {
                 *total = match (total.take(), g) {
                     (Some(total), Some(g)) => Some((total + g)?),
@@ -299,6 +341,9 @@ impl Trainer {
             }
             sum.gates.extend(sample.map(|sample| (sample, of.values)));
         }
+        if let Some(flat) = flat {
+            grads = through(&self.model.weights, &wanted, flat, &trained)?;
+        }
         let whole = |(g, w): (Option<Tensor>, &&Tensor)| g.map_or_else(|| w.zeros_like(), Ok);
         sum.grads = grads.into_iter().zip(&trained).map(whole).collect::<Result<_, _>>()?;
         Ok(Ok(sum))
@@ -306,6 +351,7 @@ impl Trainer {
 }
 
 /// Loss and gradients of a step.
+#[derive(Default)]
 struct Sum {
     loss: f64,
     distillation: Option<f64>,
@@ -313,6 +359,17 @@ struct Sum {
     grads: Vec<Tensor>,
     /// The gate values of each micro-batch with the gradients by them; empty without gates.
     gates: Vec<(GateValues, Vec<Vec<f64>>)>,
+    clock: Clock,
+}
+
+impl Sum {
+    /// Adds the losses of a micro-batch.
+    fn take(&mut self, loss: f64, distillation: Option<f64>, share: f64) {
+        self.loss += loss * share;
+        if let Some(d) = distillation {
+            self.distillation = Some(self.distillation.unwrap_or(0.0) + d * share);
+        }
+    }
 }
 
 /// Refuses rows longer than the positions of a model.

@@ -27,6 +27,7 @@
 //! | `branches.rs` | branches of a run side by side |
 //! | `mixture.rs` | the mixture over time, on paper, and its references |
 //! | `panel.rs` | models side by side: cost, loss, speed |
+//! | `speed.rs` | where the time of a run's steps goes |
 //! | `inspect.rs` | what the judges found: check, similarity, preview |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
 //! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
@@ -53,6 +54,7 @@ mod rows;
 pub mod run;
 #[cfg(test)]
 mod samples;
+pub mod speed;
 mod table;
 mod twin;
 mod write;

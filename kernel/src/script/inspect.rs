@@ -129,6 +129,22 @@ fn panel_options(of: &'static str, map: Map) -> ScriptResult<f64> {
 /// What is inside a run.
 #[export_module]
 mod functions {
+    /// Gives a table of where the time of the run's steps went: `part`, `ms a step`, `share`. The title says
+    /// how fast the steps are, and what `elastic` has left out and saved. The times are those of this
+    /// session.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = prune(model, target_shape(#{heads: 4}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.speed());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn speed(run: &mut RunHandle) -> ScriptResult<Table> {
+        view::speed::speed_table(&run.lock()).map_err(raise)
+    }
+
     /// Gives a table with one row a step: loss, sparsities and targets, gradient norm, tokens.
     ///
     /// ```rhai

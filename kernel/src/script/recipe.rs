@@ -378,6 +378,7 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
         "batch",
         "accumulate",
         "recompute",
+        "elastic",
         "distill",
         "lora",
         "seed",
@@ -409,6 +410,9 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
     }
     if o.recompute != default.recompute {
         pairs.push(("recompute", o.recompute.to_string()));
+    }
+    if o.elastic != default.elastic {
+        pairs.push(("elastic", o.elastic.to_string()));
     }
     add(
         &mut pairs,
@@ -552,6 +556,7 @@ fn changed(c: &Changes) -> Written<Pairs> {
     add(&mut pairs, "batch", count("`batch`", c.batch.map(|n| n as u64))?);
     add(&mut pairs, "accumulate", count("`accumulate`", c.accumulate.map(|n| n as u64))?);
     add(&mut pairs, "recompute", c.recompute.map(|on| on.to_string()));
+    add(&mut pairs, "elastic", c.elastic.map(|on| on.to_string()));
     add(&mut pairs, "lr", c.lr.map(float));
     add(&mut pairs, "lr_warmup", count("`lr_warmup`", c.lr_warmup)?);
     add(&mut pairs, "lr_floor", c.lr_floor.map(float));

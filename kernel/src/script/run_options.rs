@@ -14,11 +14,12 @@ use super::{ScriptResult, fail, raise, rules};
 use crate::session::Host;
 
 /// Options of every run, as scripts name them.
-pub(super) const TRAIN: [&str; 26] = [
+pub(super) const TRAIN: [&str; 27] = [
     "steps",
     "batch",
     "accumulate",
     "recompute",
+    "elastic",
     "distill",
     "lora",
     "dtype",
@@ -77,6 +78,7 @@ pub(super) fn train_options(
         batch: options.size("batch")?.unwrap_or(default.batch),
         accumulate: options.size("accumulate")?.unwrap_or(default.accumulate),
         recompute: options.flag("recompute")?.unwrap_or(default.recompute),
+        elastic: options.flag("elastic")?.unwrap_or(default.elastic),
         distill: distill(options)?,
         lora: lora(options)?,
         dtype: dtype(options)?,
@@ -255,11 +257,12 @@ pub(super) fn keep_policy(
 }
 
 /// Options that `run.set` takes.
-pub(super) const CHANGES: [&str; 20] = [
+pub(super) const CHANGES: [&str; 21] = [
     "steps",
     "batch",
     "accumulate",
     "recompute",
+    "elastic",
     "lr",
     "lr_warmup",
     "lr_floor",
@@ -291,6 +294,7 @@ pub(super) fn changes(
         batch: options.size("batch")?,
         accumulate: options.size("accumulate")?,
         recompute: options.flag("recompute")?,
+        elastic: options.flag("elastic")?,
         lr: options.float("lr")?,
         lr_warmup: options.count("lr_warmup")?,
         lr_floor: options.float("lr_floor")?,

@@ -150,7 +150,8 @@ mod functions {
     /// schedules), `batch` (16 sequences), `lr` (0.001), `lr_warmup` (a tenth of `steps`), `lr_floor`
     /// (0.1), `clip` (1), `beta1` (0.9), `beta2` (0.95), `weight_decay` (0), `seed`. Of how a step is
     /// taken: `accumulate` (1; so many batches of `batch` sequences a step), `recompute` (false; run
-    /// each layer again in the backward pass: less memory, more time, the same bits), `distill` (a
+    /// each layer again in the backward pass: less memory, more time, the same bits), `elastic` (true; leave
+    /// out of each step what its gates close: the same step but for rounding, in less time), `distill` (a
     /// share of the loss, or `#{weight: 0.5, temperature: 1}`: learn from the distributions of the model
     /// that is pruned, beside the text), `lora` (as `recover` has it), `dtype` ("f32"). Of the gates:
     /// `gates` (the kinds; those the target needs), `gate_lr` (1), `multiplier_lr` (1),

@@ -1,0 +1,152 @@
+//! Chosen rows and columns of a matrix, out of it and back into it.
+
+use rayon::prelude::*;
+
+use super::live::Chosen;
+use crate::ops::kernel::{Real, Shared, dot, in_order, rows_per_task, sum, vectorised};
+
+/// A matrix of `columns` elements a row, and what of it takes part.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub columns: usize,
+    pub rows: &'a Chosen,
+    pub cols: &'a Chosen,
+}
+
+impl Part<'_> {
+    /// Elements that take part.
+    pub fn len(&self) -> usize {
+        self.rows.len() * self.cols.len()
+    }
+
+    /// Whether that is the matrix itself.
+    pub fn is_whole(&self) -> bool {
+        self.rows.some().is_none() && self.cols.some().is_none()
+    }
+}
+
+/// Factors of rows and columns, in the order of those that take part; none for 1.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a, T> {
+    pub row: Option<&'a [T]>,
+    pub col: Option<&'a [T]>,
+}
+
+impl<T> Factors<'_, T> {
+    pub const NONE: Self = Self { row: None, col: None };
+
+    pub fn are_none(&self) -> bool {
+        self.row.is_none() && self.col.is_none()
+    }
+}
+
+/// Copies the part of `w` that takes part, times its factors, into `out`.
+pub(super) fn gather<T: Real>(w: &[T], part: Part<'_>, by: Factors<'_, T>, out: &mut [T]) {
+    let width = part.cols.len();
+    let rows = rows_per_task(width);
+    out.par_chunks_mut(width * rows).enumerate().for_each(|(block, out)| {
+        vectorised(|| {
+            for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                let i = block * rows + r;
+                let w = &w[part.rows.at(i) * part.columns..][..part.columns];
+                match part.cols.some() {
+                    None => out.copy_from_slice(w),
+                    Some(cols) => {
+                        for (out, &c) in out.iter_mut().zip(cols) {
+                            *out = w[c];
+                        }
+                    }
+                }
+                if let Some(f) = by.row {
+                    out.iter_mut().for_each(|x| *x *= f[i]);
+                }
+                if let Some(f) = by.col {
+                    out.iter_mut().zip(f).for_each(|(x, &f)| *x *= f);
+                }
+            }
+        });
+    });
+}
+
+/// Adds the gradient `dw` of what [`gather`] gave, without factors, to that of the matrix.
+pub(super) fn scatter<T: Real>(dw: &[T], part: Part<'_>, out: &mut [T]) {
+    let width = part.cols.len();
+    let rows = rows_per_task(width);
+    let shared = Shared::of(out);
+    dw.par_chunks(width * rows).enumerate().for_each(|(block, dw)| {
+        for (r, dw) in dw.chunks_exact(width).enumerate() {
+            let at = part.rows.at(block * rows + r) * part.columns;
+            // SAFETY: the rows that take part are different ones, and this task has this one alone.
+            let out = unsafe { std::slice::from_raw_parts_mut(shared.at(at), part.columns) };
+            add_row(dw, part.cols.some(), out);
+        }
+    });
+}
+
+#[inline(always)]
+fn add_row<T: Real>(dw: &[T], cols: Option<&[usize]>, out: &mut [T]) {
+    match cols {
+        None => out.iter_mut().zip(dw).for_each(|(out, &x)| *out += x),
+        Some(cols) => cols.iter().zip(dw).for_each(|(&c, &x)| out[c] += x),
+    }
+}
+
+/// Gradients by the factors that [`gather`] multiplied with: of each row, of each column.
+pub(super) struct ByFactor<T> {
+    pub row: Vec<T>,
+    pub col: Vec<T>,
+}
+
+/// The backward pass of [`gather`] with factors: adds to the gradient of the matrix, where it is wanted,
+/// and gives the gradients by the factors. `dw` is used up.
+pub(super) fn unfold<T: Real>(
+    dw: &mut [T],
+    w: &[T],
+    part: Part<'_>,
+    by: Factors<'_, T>,
+    out: Option<&mut [T]>,
+) -> ByFactor<T> {
+    let width = part.cols.len();
+    let rows = rows_per_task(width);
+    let shared = out.map(Shared::of);
+    let parts: Vec<(Vec<T>, Vec<T>)> = dw
+        .par_chunks_mut(width * rows)
+        .enumerate()
+        .map(|(block, dw)| {
+            let mut col = vec![T::zero(); width];
+            let mut row = Vec::with_capacity(rows);
+            let mut product = vec![T::zero(); width];
+            vectorised(|| {
+                for (r, dw) in dw.chunks_exact_mut(width).enumerate() {
+                    let i = block * rows + r;
+                    let at = part.rows.at(i) * part.columns;
+                    let w = &w[at..at + part.columns];
+                    match part.cols.some() {
+                        None => product.copy_from_slice(w),
+                        Some(cols) => product.iter_mut().zip(cols).for_each(|(p, &c)| *p = w[c]),
+                    }
+                    let f = by.row.map_or(T::one(), |f| f[i]);
+                    for j in 0..width {
+                        product[j] *= dw[j];
+                        col[j] += product[j] * f;
+                        dw[j] *= f;
+                    }
+                    row.push(by.col.map_or_else(|| sum(&product), |z| dot(&product, z)));
+                    if let Some(z) = by.col {
+                        dw.iter_mut().zip(z).for_each(|(x, &z)| *x *= z);
+                    }
+                    if let Some(shared) = shared {
+                        // SAFETY: the rows that take part are different ones, and this task has
+                        // this one alone.
+                        let out =
+                            unsafe { std::slice::from_raw_parts_mut(shared.at(at), part.columns) };
+                        add_row(dw, part.cols.some(), out);
+                    }
+                }
+            });
+            (row, col)
+        })
+        .collect();
+    let (row, col): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    ByFactor { row: row.concat(), col: in_order(col, width) }
+}

@@ -1,0 +1,68 @@
+//! Memory of passes, kept from one to the next: a step asks for the same sizes again and again.
+
+use crate::ops::kernel::Real;
+
+/// What the forward pass leaves for the backward pass, and what lies between.
+#[derive(Debug, Default)]
+pub(crate) struct Space<T> {
+    /// The stream (N, D) into each layer, and out of the last.
+    pub(super) streams: Vec<Vec<T>>,
+    /// One a layer, or one for all when layers run twice.
+    pub(super) slots: Vec<Slot<T>>,
+    pub(super) temps: Temps<T>,
+}
+
+/// What a layer leaves.
+#[derive(Debug, Default)]
+pub(super) struct Slot<T> {
+    /// Queries, keys and values side by side (N, (H+2K) E).
+    pub qkv: Vec<T>,
+    /// Context (N, H E).
+    pub context: Vec<T>,
+    /// The stream between attention and MLP (N, D).
+    pub mid: Vec<T>,
+    /// Gate and up side by side (N, 2F).
+    pub gu: Vec<T>,
+}
+
+/// What is used within a part of a layer.
+#[derive(Debug, Default)]
+pub(super) struct Temps<T> {
+    /// Weights of the part, compact.
+    pub w: Vec<T>,
+    /// Their gradient.
+    pub dw: Vec<T>,
+    /// A normed stream (N, D).
+    pub a: Vec<T>,
+    /// The gradient of the stream (N, D).
+    pub dx: Vec<T>,
+    /// Activations (N, F), gradients of the context (N, H E).
+    pub wide: Vec<T>,
+    /// Gradients of queries, keys and values.
+    pub dqkv: Vec<T>,
+    /// Queries and keys after the norms of heads.
+    pub normed: Vec<T>,
+    /// Rows of logits.
+    pub logits: Vec<T>,
+    /// The head, compact.
+    pub head: Vec<T>,
+    pub dhead: Vec<T>,
+}
+
+impl<T: Real> Space<T> {
+    /// Makes room for `layers` layers and `slots` slots.
+    pub(super) fn prepare(&mut self, layers: usize, slots: usize) {
+        self.streams.resize_with(layers + 1, Vec::new);
+        self.slots.resize_with(slots, Slot::default);
+    }
+}
+
+/// The first `n` elements of a buffer, grown where it is shorter; what they hold is left over from before.
+pub(super) fn fit<T: Real>(buffer: &mut Vec<T>, n: usize) -> &mut [T] {
+    if buffer.len() < n {
+        // Not `resize`, which would copy what nobody reads.
+        *buffer = Vec::new();
+        *buffer = vec![T::zero(); n];
+    }
+    &mut buffer[..n]
+}

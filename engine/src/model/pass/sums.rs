@@ -1,0 +1,173 @@
+//! The gradients that a pass adds up: of tensors, in one flat buffer, and of gate values.
+
+use super::live::{Chosen, LiveHeads};
+use super::net::Net;
+use super::place::{Factors, Part, scatter};
+use crate::gate::{GateKind, GateValues};
+use crate::ops::kernel::{Mat, Real, gemm, rows};
+use crate::shape::ModelShape;
+
+/// Gradients on their way.
+pub(super) struct Sums<'a, T> {
+    /// Those of the tensors that want one, side by side.
+    pub flat: &'a mut [T],
+    /// Where that of each tensor begins; none where nobody wants it.
+    pub offsets: &'a [Option<usize>],
+    /// By gate values, table by table.
+    pub gates: GateSums,
+}
+
+/// Gradients by gate values: whole tables, 0 where a gate takes no part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct GateSums {
+    kinds: Vec<GateKind>,
+    widths: Vec<usize>,
+    pub values: Vec<Vec<f64>>,
+}
+
+impl GateSums {
+    pub fn new(z: Option<&GateValues>, source: &ModelShape) -> Self {
+        let Some(z) = z else { return Self::default() };
+        Self {
+            kinds: z.kinds.clone(),
+            widths: z.kinds.iter().map(|k| k.size(source).1).collect(),
+            values: z.values.iter().map(|v| vec![0.0; v.len()]).collect(),
+        }
+    }
+
+    pub fn add(&mut self, kind: GateKind, row: usize, index: usize, value: f64) {
+        if let Some(at) = self.kinds.iter().position(|&k| k == kind) {
+            self.values[at][row * self.widths[at] + index] += value;
+        }
+    }
+
+    /// Adds one number a chosen place of a row.
+    pub fn add_row<T: Real>(&mut self, kind: GateKind, row: usize, places: &Chosen, values: &[T]) {
+        for (i, &v) in places.iter().zip(values) {
+            self.add(kind, row, i, v.to_f64());
+        }
+    }
+
+    /// Adds to the gate on a layer's output, in whichever form the run has it.
+    pub fn add_output(&mut self, split: GateKind, layer: usize, value: f64) {
+        self.add(GateKind::Layer, 0, layer, value);
+        self.add(split, 0, layer, value);
+    }
+
+    /// Adds the gradients by the factor of each element of the context.
+    pub fn add_context<T: Real>(
+        &mut self,
+        layer: usize,
+        heads: &LiveHeads,
+        z: (Option<&[T]>, Option<&[T]>),
+        by_column: &[T],
+        head_dim: usize,
+    ) {
+        let width = heads.queries.len();
+        for (h, columns) in by_column.chunks_exact(head_dim).enumerate() {
+            let by_head: f64 = columns.iter().map(|&x| x.to_f64()).sum();
+            let (g, j) = (h / width, h % width);
+            let of = |z: Option<&[T]>, i: usize| z.map_or(1.0, |z| z[i].to_f64());
+            let (group, query) = (of(z.0, g), of(z.1, j));
+            self.add(GateKind::Head, layer, heads.groups.at(g), by_head * query);
+            self.add(GateKind::Query, layer, heads.queries.at(j), by_head * group);
+        }
+    }
+}
+
+impl<T: Real> Sums<'_, T> {
+    /// Whether anybody wants the gradient of a tensor.
+    pub fn wants(&self, place: usize) -> bool {
+        self.offsets[place].is_some()
+    }
+
+    /// The gradient of the tensor `place` of `len` elements, if it is wanted.
+    pub fn of(&mut self, place: usize, len: usize) -> Option<&mut [T]> {
+        self.offsets[place].map(|at| &mut self.flat[at..at + len])
+    }
+
+    /// Adds to a vector over the hidden dimensions, times `factor`.
+    pub fn add_hidden(&mut self, net: &Net<'_, T>, place: usize, by: &[T], factor: Option<&[T]>) {
+        let Some(out) = self.of(place, net.full) else { return };
+        for (j, (c, &x)) in net.live.hidden.iter().zip(by).enumerate() {
+            out[c] += factor.map_or(x, |f| x * f[j]);
+        }
+    }
+
+    /// Takes the sums of g x r of a norm: the gradient of its weight, and its part in that of the
+    /// hidden gate.
+    pub fn add_norm(&mut self, net: &Net<'_, T>, place: usize, gxr: &[T]) {
+        let z = net.gates.hidden.as_deref();
+        self.add_hidden(net, place, gxr, z);
+        if z.is_some() {
+            let w = net.compact(place);
+            let by_z: Vec<T> = gxr.iter().zip(&w).map(|(&s, &w)| s * w).collect();
+            self.gates.add_row(GateKind::Hidden, 0, &net.live.hidden, &by_z);
+        }
+    }
+
+    /// Adds gᵀ x to the gradients of matrices that stand one below the other: `g` has their rows side by
+    /// side (N, rows), `x` is (N, columns). `parts` are the places of the matrices and what of them
+    /// takes part.
+    pub fn add_product(
+        &mut self,
+        parts: &[(usize, Part<'_>)],
+        n: usize,
+        g: &[T],
+        x: &[T],
+        buffer: &mut Vec<T>,
+    ) {
+        let Some((_, first)) = parts.first() else { return };
+        let k = first.cols.len();
+        let width: usize = parts.iter().map(|(_, part)| part.rows.len()).sum();
+        let whole = parts.iter().all(|(_, part)| part.is_whole());
+        let mut next = self.offsets[parts[0].0];
+        let side_by_side = parts.iter().all(|(place, part)| {
+            let here = self.offsets[*place].is_some() && self.offsets[*place] == next;
+            next = self.offsets[*place].map(|at| at + part.rows.len() * part.columns);
+            here
+        });
+        let g = rows(g, width);
+        if whole && side_by_side {
+            let at = self.offsets[parts[0].0].unwrap_or_default();
+            let out = &mut self.flat[at..at + width * k];
+            // SAFETY: g is (n, width), x is (n, k), out is (width, k) and ours.
+            unsafe { gemm(width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true, true) };
+            return;
+        }
+        let mut column = 0;
+        for &(place, part) in parts {
+            let m = part.rows.len();
+            // SAFETY: columns `column..column + m` of g.
+            let g = Mat { at: unsafe { g.at.add(column) }, ..g };
+            column += m;
+            if !self.wants(place) {
+                continue;
+            }
+            let total = part.columns * full_rows(part);
+            if part.is_whole() {
+                if let Some(out) = self.of(place, total) {
+                    // SAFETY: g is (n, m), x is (n, k), out is (m, k) and ours.
+                    unsafe { gemm(m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true, true) };
+                }
+                continue;
+            }
+            let dw = super::space::fit(buffer, m * k);
+            // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
+            unsafe { gemm(m, k, n, dw.as_mut_ptr(), k, g.t(), rows(x, k), false, true) };
+            if let Some(out) = self.of(place, total) {
+                scatter(dw, part, out);
+            }
+        }
+    }
+}
+
+/// Rows of a matrix, taking part or not.
+pub(super) fn full_rows(part: Part<'_>) -> usize {
+    part.rows.full()
+}
+
+/// Whether a folded matrix needs its gradient at all.
+pub(super) fn matters<T: Real>(sums: &Sums<'_, T>, place: usize, by: Factors<'_, T>) -> bool {
+    sums.wants(place) || !by.are_none()
+}
