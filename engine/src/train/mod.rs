@@ -5,7 +5,6 @@
 //! | `adam.rs` | Adam over numbers on the host (gates, multipliers) |
 //! | `clock.rs` | where the time of a step goes |
 //! | `gradient.rs` | loss and gradients of a micro-batch: by hand, or by a graph, straight or layer by layer |
-//! | `gradient/tests.rs` | the pass by hand beside the graph |
 //! | `lora.rs` | low-rank changes of frozen weights |
 //! | `parameters.rs` | weights with their Adam moments, shared until changed |
 //! | `schedule.rs` | the factor on every learning rate |
