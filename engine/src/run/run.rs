@@ -32,7 +32,7 @@ pub struct Run {
     pub(super) autosave: Option<Autosave>,
     /// Folders that this run saved into or came from.
     pub(super) homes: Vec<PathBuf>,
-    speed: Speed,
+    pub(super) speed: Speed,
 }
 
 impl Run {
