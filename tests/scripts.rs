@@ -7,6 +7,7 @@
 //! | `branches.rs` | edits, forks, ways back, folders, comparisons |
 //! | `bad_input.rs` | broken files and options: file, field and place are named, nothing is half-written |
 //! | `errors.rs` | where an error is, and what to try |
+//! | `install.rs` | install, uninstall, doctor, lab: the program and Jupyter |
 //! | `mixture.rs` | bounds, closures as rules, references, what-if |
 //! | `notebooks.rs` | notebooks without a front end, scripts with cells, one made of the other |
 //! | `prepare.rs` | text to tokens on the disk; the names that documents and tokens go by |
@@ -29,6 +30,8 @@ mod bad_input;
 mod branches;
 #[path = "scripts/errors.rs"]
 mod errors;
+#[path = "scripts/install.rs"]
+mod install;
 #[path = "scripts/mixture.rs"]
 mod mixture;
 #[path = "scripts/notebooks.rs"]

@@ -23,6 +23,10 @@ enum ConvertError {
     )]
     Occupied { path: PathBuf },
 
+    /// Cells of a script are Rhai.
+    #[error("the cells of `{}` are Rust, those of a script are Rhai; begin them with %%rust", from.display())]
+    Rust { from: PathBuf },
+
     /// The script cannot be read.
     #[error("cannot read the script `{}`: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
@@ -63,6 +67,9 @@ fn converted(from: &Path, to: &Path, force: bool) -> Result<usize, ConvertError>
     let usual = kernelspec::USUAL.metadata();
     if forward {
         let notebook = Notebook::read(from)?;
+        if notebook.is_rust() {
+            return Err(ConvertError::Rust { from: from.into() });
+        }
         files::write(to, Script::write(&notebook, &usual).as_bytes())?;
         return Ok(notebook.cells.len());
     }

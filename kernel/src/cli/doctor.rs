@@ -1,16 +1,25 @@
-//! `woolshed doctor`: what this machine and this program have.
+//! `woolshed doctor`: what this machine and this program have, and what keeps the kernel from starting.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use super::install;
+use super::SCRIPT_ERROR;
+use super::faults::{self, Fault};
+use super::install::{COLOURS, own_program};
+use super::places::{data_folders, on_path, runtime_folder};
+use crate::jupyter::kernelspec::SPECS;
+use crate::jupyter::probe::probe;
 use crate::streams::say;
 
 fn line(what: &str, found: impl std::fmt::Display) {
     say!("{what:<14} {found}");
 }
 
-/// Says what was found, a line each.
+fn fault(what: &str, fault: &Fault) {
+    line(what, format!("fault: {fault}"));
+    line("", format!("try: {}", fault.hint()));
+}
+
+/// Says what was found, a line each; the exit code tells whether the kernel works.
 pub fn doctor() -> ExitCode {
     line("woolshed", env!("CARGO_PKG_VERSION"));
     line("built for", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
@@ -29,8 +38,7 @@ pub fn doctor() -> ExitCode {
     let hub = woolshed_engine::hub::HubOptions::default();
     line("hub cache", hub.cache_dir.display());
     line("hub", if hub.offline { "offline (HF_HUB_OFFLINE)".to_string() } else { hub.endpoint });
-    jupyter();
-    ExitCode::SUCCESS
+    if kernels() { ExitCode::SUCCESS } else { ExitCode::from(SCRIPT_ERROR) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -50,33 +58,81 @@ fn vector_units() -> String {
     "the architecture's own".to_string()
 }
 
-/// Says where Jupyter is and whether it knows the kernel.
-fn jupyter() {
-    let Some(program) = on_path("jupyter") else {
-        line("jupyter", "not on PATH; `pip install jupyterlab` brings it");
-        return;
+/// Looks at every kernel and starts the one that a front end would start. True when nothing is wrong.
+fn kernels() -> bool {
+    let listed = jupyter();
+    let own = match own_program() {
+        Ok(own) => own,
+        Err(error) => {
+            line("kernel", error);
+            return false;
+        }
     };
-    line("jupyter", program.display());
-    let output = Command::new(&program).args(["kernelspec", "list", "--json"]).output();
-    let known =
-        output.ok().and_then(|o| serde_json::from_slice::<serde_json::Value>(&o.stdout).ok());
-    let spec = known.as_ref().and_then(|k| k.pointer(&format!("/kernelspecs/{}", install::NAME)));
-    let Some(spec) = spec else {
-        line("kernel", "not installed; run `woolshed install`");
-        return;
-    };
-    let folder = spec.pointer("/resource_dir").and_then(|d| d.as_str()).unwrap_or("?");
-    line("kernel", folder);
-    if let Some(program) = spec.pointer("/spec/argv/0").and_then(|p| p.as_str())
-        && !Path::new(program).exists()
-    {
-        line("kernel", format!("its program `{program}` is gone; run `woolshed install` again"));
+    let folders = data_folders();
+    let mut sound = true;
+    for spec in SPECS {
+        let found: Vec<_> = folders
+            .iter()
+            .map(|data| data.join("kernels").join(spec.name))
+            .filter(|folder| folder.symlink_metadata().is_ok())
+            .collect();
+        let Some(first) = found.first() else {
+            line(spec.name, "not installed; `woolshed install`, or `woolshed lab` for all of it");
+            continue;
+        };
+        line(spec.name, first.display());
+        let mut faults = faults::of_spec(first, &own);
+        faults.extend(found[1..].iter().map(|other| Fault::Hidden { folder: other.clone() }));
+        if let Some(listed) = &listed {
+            faults.extend(faults::of_list(listed, *spec, first));
+        }
+        for found in &faults {
+            fault("", found);
+            sound &= !found.stops_the_kernel();
+        }
     }
+    let coloured = folders.iter().map(|data| data.join("labextensions").join(COLOURS));
+    match coloured.into_iter().find(|folder| folder.join("static/remoteEntry.js").is_file()) {
+        Some(folder) => line("colours", folder.display()),
+        None => line("colours", "not installed; JupyterLab shows Rhai as Rust until then"),
+    }
+    let Some(runtime) = runtime_folder() else {
+        line("start", "there is no home folder for connection files; set JUPYTER_RUNTIME_DIR");
+        return false;
+    };
+    line("runtime", runtime.display());
+    let (argv, whose) = faults::start_of(&folders, SPECS[0], &own);
+    match probe(&argv, &runtime) {
+        Ok(probed) => line(
+            "start",
+            format!(
+                "{whose} answers {:.0} ms after its start; 1 + 1 takes {:.1} ms",
+                probed.start.as_secs_f64() * 1e3,
+                probed.answer.as_secs_f64() * 1e3
+            ),
+        ),
+        Err(error) => {
+            fault("start", &Fault::NoAnswer(error));
+            sound = false;
+        }
+    }
+    sound
 }
 
-/// Looks a program up on PATH.
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&path).map(|dir| dir.join(&file)).find(|p| p.is_file())
+/// Says where Jupyter is, and gives the kernels it lists.
+fn jupyter() -> Option<serde_json::Value> {
+    let Some(program) = on_path("jupyter") else {
+        line("jupyter", "not on PATH; `woolshed lab` brings its own");
+        return None;
+    };
+    let output = Command::new(&program).args(["kernelspec", "list", "--json"]).output();
+    let listed = output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+    match &listed {
+        Some(_) => line("jupyter", program.display()),
+        None => line(
+            "jupyter",
+            format!("{}, but `jupyter kernelspec list` does not work", program.display()),
+        ),
+    }
+    listed
 }

@@ -1,9 +1,8 @@
-//! Tells Jupyter about the kernel: writes the folder `kernels/woolshed` into one of Jupyter's data
-//! folders.
+//! Tells Jupyter about this program: a folder for each kernel, and one that colours Rhai in JupyterLab.
 //!
-//! The folder is written beside its place and moved there whole, so a front end that looks in the
-//! meantime sees the old kernel or the new one. Source: "Making kernels for Jupyter", section
-//! "Kernel specs"; the data folders are those of `jupyter --paths`.
+//! A folder is written beside its place and moved there whole, so a front end that looks in the
+//! meantime sees the old one or the new one. Source: "Making kernels for Jupyter", section "Kernel
+//! specs"; "Developing extensions", section "Prebuilt extensions".
 
 use std::env;
 use std::fs;
@@ -11,33 +10,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use crate::jupyter::kernelspec;
+use super::places::PlaceError;
+use crate::jupyter::kernelspec::SPECS;
 
-/// The name of the kernel's folder; `jupyter console --kernel woolshed` uses it.
-pub const NAME: &str = kernelspec::USUAL.name;
+/// The name of the folder that colours Rhai.
+pub const COLOURS: &str = "woolshed-rhai";
 
-/// The pictures a front end shows for the kernel.
+/// The pictures a front end shows for a kernel.
 const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-32x32.png", include_bytes!("kernelspec/logo-32x32.png")),
     ("logo-64x64.png", include_bytes!("kernelspec/logo-64x64.png")),
     ("logo-svg.svg", include_bytes!("kernelspec/logo-svg.svg")),
 ];
 
-/// Why the kernel cannot be installed.
+/// The extension of JupyterLab that colours Rhai.
+const EXTENSION: [(&str, &[u8]); 2] = [
+    ("package.json", include_bytes!("labextension/package.json")),
+    ("static/remoteEntry.js", include_bytes!("labextension/remoteEntry.js")),
+];
+
+/// Why the kernels cannot be installed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// A prefix and the user's own folder are two different places.
-    #[error("choose one place: --user, or --prefix {}", prefix.display())]
-    TwoPlaces {
-        /// The prefix that was given.
-        prefix: PathBuf,
-    },
-
-    /// The system names no home folder.
-    #[error(
-        "there is no home folder to install into; set JUPYTER_DATA_DIR, or use --prefix FOLDER"
-    )]
-    NoHome,
+    /// There is no such place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 
     /// The path of the running program is unknown or cannot be written into JSON.
     #[error("the path of this program cannot be written into kernel.json: {reason}")]
@@ -54,63 +51,93 @@ pub enum InstallError {
         /// The system's reason.
         source: io::Error,
     },
+
+    /// The folder cannot be removed.
+    #[error("cannot remove {}: {source}", path.display())]
+    Remove {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
 }
 
-/// Installs the running program as a Jupyter kernel and returns the folder it wrote.
-///
-/// With a prefix it goes to `PREFIX/share/jupyter/kernels/woolshed` (an environment's own folder),
-/// otherwise, with `user` or without, to the user's data folder. A kernel of that name is replaced.
+/// The path of the running program, as `kernel.json` needs it.
 ///
 /// # Errors
-/// Both places were asked for, or the folder cannot be written.
-pub fn install(prefix: Option<&Path>, user: bool) -> Result<PathBuf, InstallError> {
-    let data = match prefix {
-        Some(prefix) if user => {
-            return Err(InstallError::TwoPlaces { prefix: prefix.to_owned() });
-        }
-        Some(prefix) => prefix.join("share").join("jupyter"),
-        None => user_data_folder(env::var_os("JUPYTER_DATA_DIR").map(PathBuf::from))
-            .ok_or(InstallError::NoHome)?,
-    };
+/// The system does not know it, or it is no Unicode.
+pub fn own_program() -> Result<String, InstallError> {
     let program = env::current_exe()
         .map_err(|error| InstallError::NoProgram { reason: error.to_string() })?;
-    let program = program.to_str().ok_or_else(|| InstallError::NoProgram {
+    program.to_str().map(String::from).ok_or_else(|| InstallError::NoProgram {
         reason: format!("{} is not valid Unicode", program.display()),
-    })?;
-    write_kernelspec(&data.join("kernels"), program)
+    })
 }
 
-/// Jupyter's data folder of the user: `JUPYTER_DATA_DIR`, or the place each system has for it.
-fn user_data_folder(chosen: Option<PathBuf>) -> Option<PathBuf> {
-    if let Some(chosen) = chosen.filter(|path| !path.as_os_str().is_empty()) {
-        return Some(chosen);
+/// Installs this program's kernels and colours into a data folder of Jupyter; what stands there under
+/// these names is replaced. Gives the folders it wrote.
+///
+/// # Errors
+/// A folder cannot be written.
+pub fn install(data: &Path, program: &str) -> Result<Vec<PathBuf>, InstallError> {
+    let mut written = Vec::new();
+    for spec in SPECS {
+        let json = format!("{:#}\n", spec.to_json(program));
+        let mut files = vec![("kernel.json", json.as_bytes())];
+        files.extend(LOGOS);
+        written.push(write_folder(&data.join("kernels"), spec.name, &files)?);
     }
-    if cfg!(target_os = "macos") {
-        Some(dirs::home_dir()?.join("Library").join("Jupyter"))
-    } else {
-        // Linux: XDG_DATA_HOME or ~/.local/share; Windows: APPDATA.
-        Some(dirs::data_dir()?.join("jupyter"))
-    }
+    written.push(write_folder(&data.join("labextensions"), COLOURS, &EXTENSION)?);
+    Ok(written)
 }
 
-/// Writes `KERNELS/woolshed` whole or not at all.
-fn write_kernelspec(kernels: &Path, program: &str) -> Result<PathBuf, InstallError> {
+/// The folders that [`install`] writes.
+pub fn folders(data: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        SPECS.iter().map(|spec| data.join("kernels").join(spec.name)).collect();
+    folders.push(data.join("labextensions").join(COLOURS));
+    folders
+}
+
+/// Removes what [`install`] wrote, and gives the folders that are gone.
+///
+/// # Errors
+/// A folder cannot be removed.
+pub fn uninstall(data: &Path) -> Result<Vec<PathBuf>, InstallError> {
+    let mut gone = Vec::new();
+    for folder in folders(data) {
+        let removed = match folder.symlink_metadata() {
+            Err(_) => continue,
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&folder),
+            Ok(_) => fs::remove_file(&folder),
+        };
+        removed.map_err(|source| InstallError::Remove { path: folder.clone(), source })?;
+        gone.push(folder);
+    }
+    Ok(gone)
+}
+
+/// Writes `PARENT/NAME` with these files, whole or not at all.
+fn write_folder(
+    parent: &Path,
+    name: &str,
+    files: &[(&str, &[u8])],
+) -> Result<PathBuf, InstallError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| InstallError::Write { path, source }
     };
-    let folder = kernels.join(NAME);
-    let new = kernels.join(format!(".{NAME}-new-{}", process::id()));
-    let old = kernels.join(format!(".{NAME}-old-{}", process::id()));
+    let folder = parent.join(name);
+    let new = parent.join(format!(".{name}-new-{}", process::id()));
+    let old = parent.join(format!(".{name}-old-{}", process::id()));
     fs::create_dir_all(&new).map_err(at(&new))?;
 
     let written = (|| {
-        let json = new.join("kernel.json");
-        fs::write(&json, format!("{:#}\n", kernelspec::USUAL.to_json(program)))
-            .map_err(at(&json))?;
-        for (name, bytes) in LOGOS {
-            let logo = new.join(name);
-            fs::write(&logo, bytes).map_err(at(&logo))?;
+        for (name, bytes) in files {
+            let file = new.join(name);
+            crate::files::make_parent(&file)
+                .and_then(|()| crate::files::write(&file, bytes))
+                .map_err(|error| at(&file)(io::Error::other(error)))?;
         }
         // `symlink_metadata` also sees a link that leads nowhere.
         let replaces = folder.symlink_metadata().is_ok();
@@ -149,24 +176,32 @@ mod tests {
     }
 
     #[test]
-    fn a_kernelspec_has_the_program_and_the_logos_and_replaces_an_older_one() {
+    fn an_installation_has_kernels_logos_and_colours_replaces_an_older_one_and_goes_again() {
         let home = tempfile::tempdir().unwrap();
         let kernels = home.path().join("kernels");
-        fs::create_dir_all(kernels.join(NAME)).unwrap();
-        fs::write(kernels.join(NAME).join("of-an-older-version"), "").unwrap();
+        fs::create_dir_all(kernels.join("woolshed")).unwrap();
+        fs::write(kernels.join("woolshed").join("of-an-older-version"), "").unwrap();
+        fs::create_dir_all(kernels.join("another")).unwrap();
 
-        let folder = write_kernelspec(&kernels, "/opt/wool \"shed\"").unwrap();
-        assert_eq!(folder, kernels.join("woolshed"));
-        assert_eq!(
-            names(&folder),
-            ["kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"]
-        );
-        assert_eq!(names(&kernels), ["woolshed"], "nothing else is left");
-        let text = fs::read_to_string(folder.join("kernel.json")).unwrap();
+        let written = install(home.path(), "/opt/wool \"shed\"").unwrap();
+        assert_eq!(written, folders(home.path()));
+        let files = ["kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"];
+        for spec in SPECS {
+            assert_eq!(names(&kernels.join(spec.name)), files);
+        }
+        assert_eq!(names(&kernels).len(), SPECS.len() + 1, "nothing else is left");
+        let text = fs::read_to_string(kernels.join("woolshed/kernel.json")).unwrap();
         let json: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["argv"][0], "/opt/wool \"shed\"");
         assert_eq!(json["argv"][3], "{connection_file}");
         assert_eq!(json["interrupt_mode"], "message");
+        assert_eq!(json["metadata"]["version"], env!("CARGO_PKG_VERSION"));
+        let colours = home.path().join("labextensions/woolshed-rhai/static/remoteEntry.js");
+        assert!(colours.is_file());
+
+        assert_eq!(uninstall(home.path()).unwrap(), written);
+        assert_eq!(names(&kernels), ["another"]);
+        assert!(uninstall(home.path()).unwrap().is_empty());
     }
 
     #[test]
@@ -174,24 +209,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = write_kernelspec(&file, "x").unwrap_err().to_string();
+        let error = install(&file, "x").unwrap_err().to_string();
         assert!(error.contains(&file.display().to_string()), "{error}");
         assert!(error.contains("--prefix"), "{error}");
-    }
-
-    #[test]
-    fn a_prefix_and_the_user_folder_are_two_places() {
-        let error = install(Some(Path::new("/opt/env")), true).unwrap_err();
-        assert!(matches!(error, InstallError::TwoPlaces { .. }));
-    }
-
-    #[test]
-    fn the_user_folder_is_the_chosen_one_or_jupyters() {
-        let chosen = Some(PathBuf::from("/chosen"));
-        assert_eq!(user_data_folder(chosen), Some(PathBuf::from("/chosen")));
-        if let Some(folder) = user_data_folder(Some(PathBuf::new())) {
-            assert!(folder.ends_with("jupyter") || folder.ends_with("Jupyter"));
-        }
     }
 
     #[test]
@@ -202,5 +222,12 @@ mod tests {
                 None => assert!(bytes.starts_with(b"<svg"), "{name}"),
             }
         }
+    }
+
+    #[test]
+    fn the_extension_has_the_version_of_the_program() {
+        let json: Value = serde_json::from_slice(EXTENSION[0].1).unwrap();
+        assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(json["name"], COLOURS);
     }
 }

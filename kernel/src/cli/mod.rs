@@ -8,13 +8,19 @@
 //! | `repl.rs` | `woolshed repl` |
 //! | `bench.rs` | `woolshed bench`: the shear step, timed |
 //! | `doctor.rs` | `woolshed doctor` |
-//! | `install.rs` | `woolshed install`: the kernelspec |
+//! | `faults.rs` | what keeps a kernel from starting, each with one thing to try |
+//! | `install.rs` | `woolshed install`, `uninstall`: the kernels, and the colours of JupyterLab |
+//! | `places.rs` | where Jupyter keeps its things |
+//! | `lab.rs` | `woolshed lab`: JupyterLab with the kernel and the lessons |
 //! | `terminal.rs` | a session's output on a terminal and in files |
 
 mod bench;
 mod convert;
 mod doctor;
-pub mod install;
+mod faults;
+mod install;
+mod lab;
+mod places;
 mod repl;
 mod run;
 mod run_notebook;
@@ -26,7 +32,11 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::install::InstallError;
+use self::lab::LabArgs;
+use self::places::PlaceArgs;
 use crate::jupyter;
+use crate::jupyter::kernelspec::USUAL;
 use crate::pages;
 use crate::script;
 use crate::session::{Cells, HostOptions, Language, Session};
@@ -79,15 +89,12 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say what this machine and this program have: devices, features, versions, Jupyter
     Doctor,
-    /// Tell Jupyter about the kernel
-    Install {
-        /// Into the user's Jupyter folder (the default)
-        #[arg(long)]
-        user: bool,
-        /// Into PREFIX/share/jupyter, such as a virtual environment
-        #[arg(long)]
-        prefix: Option<PathBuf>,
-    },
+    /// Start JupyterLab with this kernel and the lessons
+    Lab(LabArgs),
+    /// Tell Jupyter about the kernel, and JupyterLab about its colours
+    Install(PlaceArgs),
+    /// Take out of Jupyter what `install` put there
+    Uninstall(PlaceArgs),
     /// Serve a Jupyter front end (Jupyter starts this)
     Kernel {
         /// The connection file Jupyter wrote
@@ -138,17 +145,9 @@ pub fn main() -> ExitCode {
         Command::Repl { session } => repl::repl(session.options()),
         Command::Bench(args) => bench::run(args),
         Command::Doctor => doctor::doctor(),
-        Command::Install { user, prefix } => match install::install(prefix.as_deref(), user) {
-            Ok(folder) => {
-                say!("installed the kernel `{}` in {}", install::NAME, folder.display());
-                say!(
-                    "start it with: jupyter lab   (or: jupyter console --kernel {})",
-                    install::NAME
-                );
-                ExitCode::SUCCESS
-            }
-            Err(error) => complain(&error),
-        },
+        Command::Lab(args) => lab::lab(&args),
+        Command::Install(place) => install_in(&place),
+        Command::Uninstall(place) => uninstall_from(&place),
         Command::Kernel { connection_file, rust } => {
             pages::small();
             let own = if rust { Language::Rust } else { Language::Rhai };
@@ -164,6 +163,44 @@ pub fn main() -> ExitCode {
             streams::out(format_args!("{}", script::reference::page(session.rhai())));
             ExitCode::SUCCESS
         }
+    }
+}
+
+fn install_in(place: &PlaceArgs) -> ExitCode {
+    let data = place.data_folder().map_err(InstallError::from);
+    match data.and_then(|data| install::install(&data, &install::own_program()?)) {
+        Ok(folders) => {
+            for folder in folders {
+                say!("installed {}", folder.display());
+            }
+            say!("start it with: jupyter lab   (or: jupyter console --kernel {})", USUAL.name);
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error),
+    }
+}
+
+fn uninstall_from(place: &PlaceArgs) -> ExitCode {
+    let data = match place.data_folder() {
+        Ok(data) => data,
+        Err(error) => return complain(&error),
+    };
+    match install::uninstall(&data) {
+        Ok(gone) => {
+            for folder in &gone {
+                say!("removed {}", folder.display());
+            }
+            if gone.is_empty() {
+                say!("nothing of Woolshed is in {}", data.display());
+            }
+            let others =
+                places::data_folders().into_iter().flat_map(|data| install::folders(&data));
+            for other in others.filter(|folder| folder.exists()) {
+                say!("there is one more in {}", other.display());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error),
     }
 }
 

@@ -13,6 +13,7 @@ use woolshed_engine::names::nearest;
 
 use super::terminal::Terminal;
 use super::{INTERRUPTED, OUT, SCRIPT_ERROR, USAGE, complain, run_notebook};
+use crate::jupyter::Interrupt;
 use crate::notebook::{self, PARAMETERS, Script};
 use crate::script::{self, parameters};
 use crate::session::{Diagnostic, Host, HostOptions, Magics, Outcome, Output, Session};
@@ -40,10 +41,15 @@ pub fn run(file: &Path, output: Option<&Path>, mut options: HostOptions) -> Exit
     let out = options.out.get_or_insert_with(|| OUT.into());
     let terminal = Arc::new(Terminal::new(out.clone()));
     let mut session = Session::new(options, terminal.clone());
-    stop_on_ctrl_c(session.host());
+    let mut magics = Magics::default();
+    let (stop, rust) = (session.host().clone(), magics.rust().interrupter());
+    stop_on_ctrl_c(Arc::new(move |asked| {
+        stop.stop();
+        rust.interrupt(asked);
+    }));
     let name = file.display().to_string();
     let outcome = match Script::has_cells(&code) {
-        true => cells(&mut session, &terminal, &name, &code),
+        true => cells(&mut session, &mut magics, &terminal, &name, &code),
         false => session.run(&name, &code),
     };
     match outcome {
@@ -70,9 +76,14 @@ pub fn run(file: &Path, output: Option<&Path>, mut options: HostOptions) -> Exit
 }
 
 /// Runs the cells of a script up to the first that fails; gives how the last one ended.
-fn cells(session: &mut Session, terminal: &Terminal, name: &str, code: &str) -> Outcome {
+fn cells(
+    session: &mut Session,
+    magics: &mut Magics,
+    terminal: &Terminal,
+    name: &str,
+    code: &str,
+) -> Outcome {
     let script = Script::parse(code, &Default::default());
-    let mut magics = Magics::default();
     let mut last = Outcome::Value(rhai::Dynamic::UNIT);
     for (cell, lines) in script.notebook.cells.iter().zip(&script.lines) {
         if !cell.runs() {
@@ -126,22 +137,22 @@ fn show(terminal: &Terminal, value: &rhai::Dynamic) -> Result<(), Box<rhai::Eval
     Ok(())
 }
 
-/// Lets Ctrl-C stop the session at its next step boundary, and a second one end the program.
-pub fn stop_on_ctrl_c(host: &Host) {
-    let (stop, asked) = (host.clone(), AtomicBool::new(false));
+/// Lets Ctrl-C stop what runs at its next step boundary, and a second one end the program.
+pub fn stop_on_ctrl_c(interrupt: Interrupt) {
+    let asked = AtomicBool::new(false);
     let handler = ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::SeqCst) {
             // The second Ctrl-C ends a native call that does not stop.
             std::process::exit(i32::from(INTERRUPTED));
         }
         tell!("\nstopping at the next step boundary; Ctrl-C again to end at once");
-        stop.stop();
-        let stop = stop.clone();
+        interrupt(1);
+        let interrupt = interrupt.clone();
         // A cell that begins forgets what was asked of the one before it.
         std::thread::spawn(move || {
             loop {
                 std::thread::sleep(AGAIN);
-                stop.stop();
+                interrupt(1);
             }
         });
     });

@@ -37,9 +37,10 @@ pub fn run(file: &Path, output: Option<&Path>, options: HostOptions) -> ExitCode
     }
     let terminal = Arc::new(Terminal::new(PathBuf::new()));
     let aside: Arc<dyn Output> = terminal.clone();
-    let (mut cells, _) = Cells::new(options, aside.clone(), Language::Rhai);
+    let own = if notebook.is_rust() { Language::Rust } else { Language::Rhai };
+    let (mut cells, interrupt) = Cells::new(options, aside.clone(), own);
     let host = cells.session().host().clone();
-    stop_on_ctrl_c(&host);
+    stop_on_ctrl_c(interrupt);
 
     let mut written = Instant::now();
     let mut line = String::new();

@@ -260,6 +260,7 @@ mod tests {
             mimetype: String::new(),
             file_extension: String::new(),
             highlighted_as: String::new(),
+            coloured_as: String::new(),
             banner: String::new(),
         };
         let (interrupt, archive) = (Arc::new(|_| {}), Archive::default());

@@ -20,8 +20,15 @@ pub struct Spec {
 }
 
 /// Every kernel, the usual one first.
-pub const SPECS: &[Spec] =
-    &[Spec { name: "woolshed", title: "Woolshed (Rhai)", language: "rhai", arguments: &[] }];
+pub const SPECS: &[Spec] = &[
+    Spec { name: "woolshed", title: "Woolshed (Rhai)", language: "rhai", arguments: &[] },
+    Spec {
+        name: "woolshed-rust",
+        title: "Woolshed (Rust)",
+        language: "rust",
+        arguments: &["--rust"],
+    },
+];
 
 /// The usual kernel.
 pub const USUAL: Spec = SPECS[0];

@@ -25,6 +25,9 @@ pub fn kernel_info(language: &LanguageInfo) -> Value {
 }
 
 /// What a kernel and a notebook file say of the language.
+///
+/// JupyterLab looks for a mode of that name, which the extension that is installed with the kernel brings,
+/// and then for one of that mime type, which it has itself.
 pub fn language_info(language: &LanguageInfo) -> Value {
     json!({
         "name": language.name,
@@ -32,7 +35,7 @@ pub fn language_info(language: &LanguageInfo) -> Value {
         "mimetype": language.mimetype,
         "file_extension": language.file_extension,
         "pygments_lexer": language.highlighted_as,
-        "codemirror_mode": language.highlighted_as,
+        "codemirror_mode": {"name": language.name, "mime": language.coloured_as},
         "nbconvert_exporter": "script",
     })
 }

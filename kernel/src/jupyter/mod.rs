@@ -24,6 +24,7 @@
 //! | `outbox.rs` | one ordered queue of everything the kernel says |
 //! | `questions.rs` | questions of a cell to the user |
 //! | `headless.rs` | a cell without a front end |
+//! | `probe.rs` | starts a kernel and asks it one thing |
 //! | `panel.rs` | the progress line of a cell |
 //! | `interrupts.rs` | interrupts that are not lost |
 //! | `history.rs` | the cells of this session and of earlier ones |
@@ -44,6 +45,7 @@ pub mod messages;
 pub mod outbox;
 pub mod output;
 pub mod panel;
+pub mod probe;
 pub mod questions;
 pub mod requests;
 pub mod server;
@@ -181,8 +183,10 @@ pub struct LanguageInfo {
     pub mimetype: String,
     /// With its dot: `.rhai`.
     pub file_extension: String,
-    /// The language whose colours fit: Pygments and CodeMirror know no Rhai but know `rust`.
+    /// The language of Pygments whose colours fit: `rust`.
     pub highlighted_as: String,
+    /// The mime type of CodeMirror's mode whose colours fit, where there is none of this language's name.
+    pub coloured_as: String,
     /// The greeting of a console.
     pub banner: String,
 }

@@ -14,6 +14,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::files::{self, WriteError};
+use crate::jupyter::kernelspec::SPECS;
 
 /// The minor version of nbformat 4 that is written: cells have ids since then.
 const MINOR: u64 = 5;
@@ -64,7 +65,7 @@ pub enum NotebookError {
 
     /// The notebook is written in another language.
     #[error(
-        "`{}` is a notebook of the kernel `{kernel}` ({language}); cells here are Rhai",
+        "`{}` is a notebook of the kernel `{kernel}` ({language}), not of Woolshed",
         path.display()
     )]
     Language {
@@ -198,10 +199,16 @@ impl Notebook {
             _ => NotebookError::Field { path: path_buf(), place, wanted },
         })?;
         let (kernel, language) = notebook.language();
-        if !matches!(language.to_lowercase().as_str(), "" | "rhai") {
+        let known = SPECS.iter().any(|spec| spec.name == kernel);
+        if !known && !matches!(language.to_lowercase().as_str(), "" | "rhai") {
             return Err(NotebookError::Language { path: path_buf(), kernel, language });
         }
         Ok(notebook)
+    }
+
+    /// True when its cells are Rust unless they say otherwise.
+    pub fn is_rust(&self) -> bool {
+        self.language().1.eq_ignore_ascii_case("rust")
     }
 
     /// The kernel's name and the language of its cells; empty where the notebook does not say.

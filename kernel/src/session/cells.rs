@@ -96,6 +96,7 @@ impl CellRunner for Cells {
                 mimetype: "text/rust".into(),
                 file_extension: ".rs".into(),
                 highlighted_as: "rust".into(),
+                coloured_as: "text/x-rustsrc".into(),
                 banner: format!(
                     "Woolshed {} - Rust cells; %%rhai makes a cell Rhai, :help lists evcxr's commands",
                     env!("CARGO_PKG_VERSION")
@@ -108,6 +109,7 @@ impl CellRunner for Cells {
             mimetype: "text/x-rhai".into(),
             file_extension: ".rhai".into(),
             highlighted_as: "rust".into(),
+            coloured_as: "text/x-rustsrc".into(),
             banner: format!("Woolshed {} - help() lists the functions", env!("CARGO_PKG_VERSION")),
         }
     }
