@@ -3,7 +3,7 @@
 //! Names are `cpu`, `auto` (the best device of this build) and `cuda:N`. This build computes on the
 //! CPU only, so `auto` is the CPU and a CUDA name is an error that says so.
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 use crate::names::closest;
 
@@ -27,6 +27,15 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
                 Err(DeviceError::Unknown { name: name.to_string(), nearest: nearest(other) })
             }
         },
+    }
+}
+
+/// Gives the name of a device: `cpu`, `cuda:0`, `metal:0`.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_string(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }
 

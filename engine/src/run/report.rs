@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::state::State;
 use super::{EpochRecord, Warning};
-use crate::gate::{GateKind, Multipliers};
-use crate::progress::Progress;
+use crate::gate::{Constraint, GateKind, Multipliers};
+use crate::progress::{Detail, Gauge, Progress, Trail};
 
 /// What a call of [`super::Run::step`] did.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +91,51 @@ impl State {
         }
     }
 
+    /// The sparsities on their way to their targets, and the mixture.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        let mut gauges = Vec::new();
+        let status = self.status();
+        for (kind, k) in &status.sparsity {
+            gauges.push(Gauge {
+                group: "sparsity",
+                name: kind.to_string(),
+                value: k.expected,
+                aim: k.target,
+            });
+        }
+        if let (Some(value), Some(shear)) = (status.overall, &self.trainer.shear)
+            && let Constraint::Sparsity(aim) = shear.lagrangian.constraint
+        {
+            let name = "prunable parameters".to_string();
+            gauges.push(Gauge { group: "sparsity", name, value, aim: Some(aim) });
+        }
+        let mixture = &self.mixture;
+        for (name, &value) in mixture.names.iter().zip(&mixture.weights) {
+            gauges.push(Gauge { group: "mixture", name: name.clone(), value, aim: None });
+        }
+        gauges
+    }
+
+    /// The training loss of the steps so far.
+    pub fn loss_trail(&self) -> Trail {
+        Trail::of("loss", self.history.steps().iter().map(|s| s.figures.loss))
+    }
+
+    /// What stands beside the line of a call that began at step and moment `since`, or of the run.
+    pub fn detail(&self, since: Option<(u64, Instant)>) -> Detail {
+        let loss = self.history.steps().last().map(|s| format!("loss {:.3}", s.figures.loss));
+        let pace = since.map(|(first, begin)| self.pace(first, begin));
+        let note = loss.into_iter().chain(pace).collect::<Vec<_>>().join(" · ");
+        Detail { note, gauges: self.gauges(), trails: vec![self.loss_trail()] }
+    }
+
+    /// Training tokens a second since a call began at step `first`.
+    fn pace(&self, first: u64, begin: Instant) -> String {
+        let tokens = (self.step - first) * self.tokens_per_step();
+        let rate = tokens as f64 / begin.elapsed().as_secs_f64().max(1e-9);
+        format!("{rate:.0} tokens/s")
+    }
+
     /// The line of a call that began at step `first` and takes `n` steps.
     pub fn progress(&self, first: u64, n: u64, begin: Instant) -> Progress {
         let what = if self.trainer.shear.is_some() { "prune" } else { "recover" };
@@ -113,10 +158,7 @@ impl State {
         if let Some(epoch) = begun.last() {
             note.push_str(&format!(" · {epoch}"));
         }
-        let taken = self.step - first;
-        let rate =
-            (taken * self.tokens_per_step()) as f64 / begin.elapsed().as_secs_f64().max(1e-9);
-        note.push_str(&format!(" · {rate:.0} tokens/s"));
-        Progress { what: what.into(), done: taken, total: Some(n), unit: "steps", note }
+        note.push_str(&format!(" · {}", self.pace(first, begin)));
+        Progress { what: what.into(), done: self.step - first, total: Some(n), unit: "steps", note }
     }
 }

@@ -19,7 +19,7 @@ use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
 use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
 use crate::judge;
 use crate::model::{Model, ModelError};
-use crate::progress::Watch;
+use crate::progress::{Detail, Watch};
 use crate::shape::{ModelShape, TargetShape};
 use crate::train::{Shear, ShearRates, Trainer};
 
@@ -227,7 +227,7 @@ impl Run {
                 if let Some(warning) = astray {
                     progress.note.push_str(&format!(" · {}", warning.about));
                 }
-                watch.tick(&progress);
+                watch.tick_with(&progress, &|| self.state.detail(Some((first, begin))));
                 self.speed.panel += telling.elapsed().as_secs_f64();
             }
             if !self.state.due {
@@ -468,6 +468,12 @@ impl Run {
     /// Says where the run stands.
     pub fn status(&self) -> RunStatus {
         RunStatus { warnings: self.warnings(), ..self.state.status() }
+    }
+
+    /// Its sparsities beside their targets, the mixture, and the loss so far: what a live picture of
+    /// the run shows.
+    pub fn detail(&self) -> Detail {
+        self.state.detail(None)
     }
 
     /// The gate values of an evaluation; none in recovery.

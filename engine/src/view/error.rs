@@ -36,6 +36,19 @@ pub enum ViewError {
         /// The names there are, separated by commas.
         columns: String,
     },
+    /// A page that a table does not have.
+    #[error(
+        "no page {page}: {rows} rows make {pages} pages, counted from 1; try .page({})",
+        (*page).clamp(1, *pages)
+    )]
+    NoPage {
+        /// The page asked for.
+        page: usize,
+        /// The number of pages.
+        pages: usize,
+        /// The number of rows.
+        rows: usize,
+    },
     /// A table has no row of that number.
     #[error("no row {row}: the table has {rows} rows, counted from 0")]
     NoRow {

@@ -9,7 +9,9 @@
 //! | `error.rs` | what can go wrong, with the values a person needs |
 //! | `format.rs` | numbers as people read them |
 //! | `table.rs` | `Table`: columns in, cells out |
-//! | `print.rs` | a table as text, HTML and Markdown |
+//! | `print.rs` | a table as text and Markdown |
+//! | `html.rs` | a table as HTML, in pages |
+//! | `markup.rs` | escaped text, bars and sparklines, and their twins in letters |
 //! | `latex.rs` | a table as LaTeX |
 //! | `write.rs` | a table as files: CSV, Parquet, JSON, Markdown, LaTeX |
 //! | `read.rs` | a table out of a CSV, Parquet or JSON file |
@@ -29,6 +31,7 @@
 //! | `panel.rs` | models side by side: cost, loss, speed |
 //! | `speed.rs` | where the time of a run's steps goes |
 //! | `inspect.rs` | what the judges found: check, similarity, preview |
+//! | `portrait/` | what a model, a run, domains and a target show of themselves |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
 //! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
 
@@ -41,13 +44,16 @@ mod error;
 mod format;
 mod group;
 mod heat;
+mod html;
 pub mod inspect;
 mod join;
 mod latex;
 mod lines;
+mod markup;
 pub mod mixture;
 pub mod panel;
 mod points;
+pub mod portrait;
 mod print;
 mod read;
 mod rows;
@@ -63,6 +69,8 @@ pub use chart::{AreaChart, BarChart, Chart, HeatMap, HeatRow, LineChart, Series,
 pub use error::ViewError;
 pub use format::{number, whole};
 pub use group::Aggregate;
+pub use markup::escaped;
+pub use portrait::Portrait;
 pub use print::Setting;
 pub use rows::Comparison;
 pub use table::{Cell, Column, Table};

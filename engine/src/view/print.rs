@@ -1,17 +1,21 @@
-//! A table as people read it: plain text, HTML for notebooks, Markdown.
+//! A table as people read it: plain text and Markdown; `html.rs` has it for notebooks.
 //!
-//! All three show the same cells: numbers to the right with four significant digits, and of more
-//! than 50 rows the first 20 and the last 20. A table set for a paper ([`Setting`]) has all rows.
+//! All show the same cells: numbers to the right with four significant digits, of more than 40
+//! columns the first 40, and of more than 50 rows the first 20 and the last 20. A table set for a
+//! paper ([`Setting`]) has all rows and columns.
 
 use std::fmt::Write as _;
 
 use super::format;
+use super::markup::{bar_text, clipped};
 use super::table::{Cell, Table};
 
-/// More rows than this are shortened.
-const ROWS_SHOWN: usize = 50;
+/// More rows than this are shortened; also the rows of a page.
+pub(super) const ROWS_SHOWN: usize = 50;
 /// Rows shown at either end of a shortened table.
 const ROWS_AT_AN_END: usize = 20;
+/// More columns than this are left out.
+const COLUMNS_SHOWN: usize = 40;
 /// Longest cell in plain text, in characters.
 const WIDEST_CELL: usize = 60;
 
@@ -32,6 +36,8 @@ pub(super) struct Shown {
     /// The columns set to the right.
     pub right: Vec<bool>,
     pub rows: Vec<Vec<String>>,
+    /// The shares of columns that are drawn as bars; none for a cell without one.
+    pub bars: Vec<Option<Vec<Option<f64>>>>,
     /// The rows before which some are left out.
     cut_before: Option<usize>,
 }
@@ -45,12 +51,20 @@ impl Shown {
         } else {
             (0..total).collect()
         };
-        let names = table.column_names();
+        Self { cut_before: cut.then_some(ROWS_AT_AN_END), ..Self::rows(table, &picked) }
+    }
+
+    /// Some rows, by number.
+    pub(super) fn rows(table: &Table, picked: &[usize]) -> Self {
+        let mut names = table.column_names();
+        names.truncate(COLUMNS_SHOWN);
         let mut rows = vec![Vec::with_capacity(names.len()); picked.len()];
         let mut right = Vec::with_capacity(names.len());
-        for column in 0..names.len() {
+        let mut bars = Vec::with_capacity(names.len());
+        for (column, name) in names.iter().enumerate() {
             let cells: Vec<Cell> = picked.iter().map(|&row| table.cell(row, column)).collect();
             right.push(cells.iter().any(Cell::is_number));
+            bars.push(table.has_bar(name).then(|| cells.iter().map(Cell::number).collect()));
             let decimals = column_decimals(&cells);
             for (row, cell) in rows.iter_mut().zip(&cells) {
                 row.push(match cell {
@@ -60,7 +74,7 @@ impl Shown {
                 });
             }
         }
-        Self { names, right, rows, cut_before: cut.then_some(ROWS_AT_AN_END) }
+        Self { names, right, rows, bars, cut_before: None }
     }
 
     /// All rows, every number of a column with the same decimals, so that the points stand in line.
@@ -83,7 +97,23 @@ impl Shown {
                 });
             }
         }
-        Self { names, right, rows, cut_before: None }
+        let bars = vec![None; names.len()];
+        Self { names, right, rows, bars, cut_before: None }
+    }
+}
+
+impl Shown {
+    /// Puts a bar of letters behind the numbers of the columns that have bars.
+    fn draw_bars(&mut self) {
+        for (c, bars) in self.bars.iter().enumerate() {
+            let Some(bars) = bars else { continue };
+            let wide = self.rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
+            for (row, share) in self.rows.iter_mut().zip(bars) {
+                let bar = share.map_or_else(|| " ".repeat(10), |share| bar_text(share, None));
+                row[c] = format!("{:>wide$} {bar}", row[c]);
+            }
+            self.right[c] = false;
+        }
     }
 }
 
@@ -109,8 +139,9 @@ fn column_decimals(cells: &[Cell]) -> usize {
 impl Table {
     /// Writes the table as aligned plain text.
     pub fn to_text(&self) -> String {
-        let shown = Shown::of(self);
-        let clip = |s: &str| clipped(&one_line(s));
+        let mut shown = Shown::of(self);
+        shown.draw_bars();
+        let clip = |s: &str| clipped(&one_line(s), WIDEST_CELL);
         let names: Vec<String> = shown.names.iter().map(|n| clip(n)).collect();
         let rows: Vec<Vec<String>> =
             shown.rows.iter().map(|row| row.iter().map(|c| clip(c)).collect()).collect();
@@ -155,58 +186,6 @@ impl Table {
         out
     }
 
-    /// Writes the table as HTML that needs nothing around it and reads on light and dark pages.
-    pub fn to_html(&self) -> String {
-        let shown = Shown::of(self);
-        let align = |c: usize| if shown.right[c] { "right" } else { "left" };
-        let mut out = String::from(
-            "<table style=\"border-collapse:collapse;border:none;color:inherit;margin:0.5em 0;\
-             font-variant-numeric:tabular-nums\">\n",
-        );
-        if !self.title().is_empty() {
-            let title = escaped(self.title());
-            let _ = writeln!(
-                out,
-                "<caption style=\"caption-side:top;text-align:left;color:inherit;\
-                 font-weight:600;padding:0 0 0.4em 0.8em\">{title}</caption>"
-            );
-        }
-        out.push_str("<thead><tr>");
-        for (c, name) in shown.names.iter().enumerate() {
-            let _ = write!(
-                out,
-                "<th style=\"text-align:{};font-weight:600;padding:0.25em 0.8em;border:none;\
-                 border-bottom:1px solid rgba(128,128,128,0.6)\">{}</th>",
-                align(c),
-                escaped(name)
-            );
-        }
-        out.push_str("</tr></thead>\n<tbody>\n");
-        let cell_style = |c: usize| {
-            format!(
-                "text-align:{};padding:0.25em 0.8em;border:none;\
-                 border-bottom:1px solid rgba(128,128,128,0.2)",
-                align(c)
-            )
-        };
-        let line = |cells: &mut dyn Iterator<Item = String>| {
-            let cells = cells.enumerate();
-            let set = cells.map(|(c, cell)| format!("<td style=\"{}\">{cell}</td>", cell_style(c)));
-            format!("<tr>{}</tr>\n", set.collect::<String>())
-        };
-        for (i, row) in shown.rows.iter().enumerate() {
-            if shown.cut_before == Some(i) {
-                out.push_str(&line(&mut row.iter().map(|_| "…".to_string())));
-            }
-            out.push_str(&line(&mut row.iter().map(|cell| escaped(cell))));
-        }
-        out.push_str("</tbody>\n</table>\n");
-        if let Some(note) = self.note() {
-            let _ = writeln!(out, "<div style=\"opacity:0.7;padding-left:0.8em\">{note}</div>");
-        }
-        out
-    }
-
     /// Writes the table as Markdown, shortened as everywhere.
     pub fn to_markdown(&self) -> String {
         self.markdown(&Shown::of(self), self.title(), self.note())
@@ -243,47 +222,35 @@ impl Table {
         out
     }
 
-    /// Says what a shortened or empty table does not show.
+    /// Says what a shortened or empty table does not show, and how to see it.
     fn note(&self) -> Option<String> {
+        let count = |n: usize| format::whole(i64::try_from(n).unwrap_or(i64::MAX));
+        let mut notes = Vec::new();
         match self.rows() {
-            0 => Some("no rows yet".to_string()),
-            n if n > ROWS_SHOWN => {
-                let n = i64::try_from(n).unwrap_or(i64::MAX);
-                Some(format!("{} rows", format::whole(n)))
-            }
-            _ => None,
+            0 => notes.push("no rows yet".to_string()),
+            n if n > ROWS_SHOWN => notes.push(format!(
+                "{} rows; .page(1) to .page({}) show {ROWS_SHOWN} each",
+                count(n),
+                count(self.pages())
+            )),
+            _ => {}
         }
+        notes.extend(self.column_note());
+        (!notes.is_empty()).then(|| notes.join(" · "))
+    }
+
+    /// Says that columns are left out, and how to see them.
+    pub(super) fn column_note(&self) -> Option<String> {
+        let all = self.column_names().len();
+        let count = format::whole(i64::try_from(all).unwrap_or(i64::MAX));
+        let note = format!("{COLUMNS_SHOWN} of {count} columns; .select([\"name\"]) picks others");
+        (all > COLUMNS_SHOWN).then_some(note)
     }
 }
 
 /// Replaces line breaks and other control characters by spaces.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn clipped(text: &str) -> String {
-    if text.chars().count() <= WIDEST_CELL {
-        return text.to_string();
-    }
-    let mut kept: String = text.chars().take(WIDEST_CELL - 1).collect();
-    kept.push('…');
-    kept
-}
-
-/// Escapes text for HTML and XML.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -307,10 +274,7 @@ a<b & \"c\"|d │      -3 │ 0.300 │ yes
     }
 
     #[test]
-    fn html_escapes_and_markdown_keeps_its_columns() {
-        let html = losses().to_html();
-        assert!(html.contains("a&lt;b &amp; &quot;c&quot;|d"), "{html}");
-        assert!(!html.contains("a<b"));
+    fn markdown_keeps_its_columns() {
         let markdown = losses().to_markdown();
         assert!(markdown.contains("| a<b & \"c\"\\|d | -3 | 0.300 | yes |"), "{markdown}");
         assert!(markdown.contains("| :--- | ---: | ---: | :--- |"));
@@ -325,8 +289,7 @@ a<b & \"c\"|d │      -3 │ 0.300 │ yes
         assert_eq!(lines[22].trim(), "19");
         assert_eq!(lines[23].trim(), "…");
         assert_eq!(lines[24].trim(), "11,980");
-        assert_eq!(lines[44], "12,000 rows");
-        assert!(table.to_html().contains("12,000 rows"));
+        assert_eq!(lines[44], "12,000 rows; .page(1) to .page(240) show 50 each");
         assert!(table.to_markdown().contains("12,000 rows"));
     }
 
@@ -356,5 +319,31 @@ a<b & \"c\"|d │      -3 │ 0.300 │ yes
         assert_eq!(Table::new("t", none).unwrap().to_text(), "t\nno rows yet\n");
         let empty = Table::new("t", vec![("a", Column::floats([]))]).unwrap();
         assert_eq!(empty.to_text(), "t\na\n─\nno rows yet\n");
+    }
+
+    #[test]
+    fn a_share_has_a_bar_beside_its_number_also_after_sorting() {
+        let columns = vec![
+            ("domain", Column::text(["book", "code"])),
+            ("weight", Column::floats([0.25, 0.7])),
+        ];
+        let table = Table::new("", columns).unwrap().with_bars(&["weight", "none"]);
+        let expected = "\
+domain │ weight
+───────┼────────────────
+book   │ 0.25 ██▌·······
+code   │ 0.70 ███████···
+";
+        assert_eq!(table.to_text(), expected);
+        assert!(table.sort("weight", false).unwrap().to_text().contains("███████···"));
+        assert!(!table.to_markdown().contains('█'));
+    }
+
+    #[test]
+    fn a_table_of_very_many_columns_shows_forty_and_says_so() {
+        let columns = (0..90).map(|i| (format!("c{i}"), Column::counts([i]))).collect();
+        let text = Table::new("", columns).unwrap().to_text();
+        assert!(text.contains("c39") && !text.contains("c40"), "{text}");
+        assert!(text.contains("40 of 90 columns; .select([\"name\"]) picks others"), "{text}");
     }
 }

@@ -91,7 +91,7 @@ impl Table {
         let rows: Vec<IdxSize> = rows.iter().map(|&row| row as IdxSize).collect();
         let frame = self.frame().take(&IdxCa::from_vec("".into(), rows));
         let frame = frame.map_err(|source| self.refused(source))?;
-        Ok(Self::from_frame(self.title(), frame))
+        Ok(self.over(frame))
     }
 
     pub(crate) fn refused(&self, source: polars::prelude::PolarsError) -> ViewError {
@@ -198,12 +198,12 @@ impl Table {
 
     /// The first rows.
     pub fn head(&self, rows: usize) -> Self {
-        Self::from_frame(self.title(), self.frame().head(Some(rows)))
+        self.over(self.frame().head(Some(rows)))
     }
 
     /// The last rows.
     pub fn tail(&self, rows: usize) -> Self {
-        Self::from_frame(self.title(), self.frame().tail(Some(rows)))
+        self.over(self.frame().tail(Some(rows)))
     }
 
     /// Puts tables under each other. Columns come in the order in which they first stand; a cell is

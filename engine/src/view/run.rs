@@ -1,7 +1,7 @@
 //! A run as tables and charts.
 
 use super::{AreaChart, Chart, Column, HeatMap, HeatRow, LineChart, Series, Table, ViewError};
-use crate::gate::{EvalMode, GateKind, GateRow, Multipliers};
+use crate::gate::{GateKind, GateRow, Multipliers};
 use crate::run::{Operation, Run, RunError, StepRecord};
 
 /// Table of every step: loss, constraints, expected and target sparsity by kind, rate, tokens.
@@ -50,7 +50,8 @@ pub fn mixture_table(run: &Run) -> Result<Table, ViewError> {
         ("excess", Column::Float((0..n).map(|i| Some(loss(i)? - mixture.reference[i])).collect())),
         ("tokens", Column::counts(run.loader().drawn().iter().map(|d| (d * tokens) as usize))),
     ];
-    Table::new(format!("mixture after step {}", run.status().step), columns)
+    let title = format!("mixture after step {}", run.status().step);
+    Ok(Table::new(title, columns)?.with_bars(&["weight"]))
 }
 
 /// A gate with what it did in the last step.
@@ -300,6 +301,33 @@ pub fn mixture_chart(run: &Run) -> Chart {
     chart.into()
 }
 
+/// Heat map of all gates, a row for each row of gates: the value each has at the target shape.
+///
+/// # Errors
+/// A run without gates.
+pub fn gates_chart(run: &Run) -> Result<Chart, ViewError> {
+    let gates = run.gates()?;
+    let values = gates.evaluate(run.final_mode());
+    let mut rows = Vec::new();
+    for kind in gates.kinds() {
+        let table = gates.table(kind).map_err(RunError::from)?;
+        let layers = values.of(kind).unwrap_or(&[]).chunks(table.width);
+        rows.extend(layers.enumerate().map(|(l, row)| HeatRow {
+            label: if table.rows == 1 { kind.to_string() } else { format!("{kind} {l}") },
+            values: row.to_vec(),
+        }));
+    }
+    let chart = HeatMap {
+        title: format!("Gates after step {}", run.status().step),
+        x_label: "gates of the row".into(),
+        y_label: String::new(),
+        rows,
+        range: (0.0, 1.0),
+        note: "value at the target; 0 is cut".into(),
+    };
+    Ok(chart.into())
+}
+
 /// Heat map of the gates of one kind, a row a layer: the value each has at the target shape.
 ///
 /// # Errors
@@ -307,8 +335,7 @@ pub fn mixture_chart(run: &Run) -> Chart {
 pub fn gate_chart(run: &Run, kind: GateKind) -> Result<Chart, ViewError> {
     let gates = run.gates()?;
     let table = gates.table(kind).map_err(RunError::from)?;
-    let values =
-        gates.evaluate(if run.target().is_some() { EvalMode::Target } else { EvalMode::Current });
+    let values = gates.evaluate(run.final_mode());
     let values = values.of(kind).unwrap_or(&[]);
     let one_row = table.rows == 1;
     let rows = values.chunks(table.width).enumerate();

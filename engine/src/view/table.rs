@@ -183,6 +183,8 @@ impl fmt::Display for Cell {
 pub struct Table {
     title: Arc<str>,
     frame: DataFrame,
+    /// The columns of shares that are drawn as bars too.
+    bars: Arc<[String]>,
 }
 
 impl Table {
@@ -245,12 +247,29 @@ impl Table {
         }
         let frame = DataFrame::new_infer_height(columns)
             .map_err(|source| ViewError::Frame { title: title.clone(), source })?;
-        Ok(Self { title: title.into(), frame })
+        Ok(Self::from_frame(title, frame))
     }
 
     /// Gives a data frame a title.
     pub fn from_frame(title: impl Into<String>, frame: DataFrame) -> Self {
-        Self { title: title.into().into(), frame }
+        Self { title: title.into().into(), frame, bars: Arc::default() }
+    }
+
+    /// The same table with columns of shares (0 to 1) that are drawn as bars beside their numbers. A
+    /// name without a column is passed over.
+    pub fn with_bars(mut self, columns: &[&str]) -> Self {
+        self.bars = columns.iter().map(|name| name.to_string()).collect();
+        self
+    }
+
+    /// True for a column that is drawn as bars too.
+    pub(crate) fn has_bar(&self, column: &str) -> bool {
+        self.bars.iter().any(|name| name == column)
+    }
+
+    /// Other rows or columns under the same title, with the same bars.
+    pub(crate) fn over(&self, frame: DataFrame) -> Self {
+        Self { title: self.title.clone(), frame, bars: self.bars.clone() }
     }
 
     /// Gives the title.
@@ -275,7 +294,7 @@ impl Table {
 
     /// Gives the same values another title.
     pub fn titled(&self, title: impl Into<String>) -> Self {
-        Self { title: title.into().into(), frame: self.frame.clone() }
+        Self { title: title.into().into(), ..self.clone() }
     }
 
     /// Finds a column by its name.

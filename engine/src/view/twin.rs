@@ -182,7 +182,7 @@ fn columns(points: &[(f64, f64)], (from, to): (f64, f64)) -> Vec<Option<f64>> {
     means
 }
 
-fn blocks(values: &[Option<f64>], (lo, hi): (f64, f64)) -> String {
+pub(super) fn blocks(values: &[Option<f64>], (lo, hi): (f64, f64)) -> String {
     let range = if lo < hi { (lo, hi) } else { (lo - 0.5, lo + 0.5) };
     let block = |v: &Option<f64>| v.and_then(|v| level(v, range, BLOCKS.len()));
     values.iter().map(|v| block(v).map_or(GAP, |l| BLOCKS[l])).collect()

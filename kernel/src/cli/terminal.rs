@@ -79,12 +79,12 @@ impl Terminal {
     }
 
     /// A file name this session has not used: `loss.svg`, `loss-2.svg`, ...
-    fn fresh(&self, name: &str) -> PathBuf {
+    fn fresh(&self, name: &str, extension: &str) -> PathBuf {
         let mut names = self.names.lock().unwrap_or_else(|e| e.into_inner());
         let count = names.entry(name.to_string()).or_insert(0);
         *count += 1;
         let stem = if *count == 1 { name.to_string() } else { format!("{name}-{count}") };
-        self.out.join(format!("{stem}.svg"))
+        self.out.join(format!("{stem}.{extension}"))
     }
 }
 
@@ -98,11 +98,13 @@ impl Output for Terminal {
     }
 
     fn display(&self, display: &Display) {
-        let Some(svg) = &display.svg else {
-            return self.stdout(&format!("{}\n", display.text.trim_end()));
+        let (bytes, extension) = match (&display.svg, &display.png) {
+            (Some(svg), _) => (svg.as_bytes(), "svg"),
+            (None, Some(png)) => (png.as_slice(), "png"),
+            (None, None) => return self.stdout(&format!("{}\n", display.text.trim_end())),
         };
-        let path = self.fresh(&display.name);
-        match files::write(&path, svg.as_bytes()) {
+        let path = self.fresh(&display.name, extension);
+        match files::write(&path, bytes) {
             Ok(()) => self.stdout(&format!("chart {}\n", path.display())),
             Err(error) => self.stderr(&format!("warning: {error}\n")),
         }

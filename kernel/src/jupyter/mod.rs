@@ -25,7 +25,7 @@
 //! | `questions.rs` | questions of a cell to the user |
 //! | `headless.rs` | a cell without a front end |
 //! | `probe.rs` | starts a kernel and asks it one thing |
-//! | `panel.rs` | the progress line of a cell |
+//! | `panel.rs` | the live picture of a cell that works for long |
 //! | `interrupts.rs` | interrupts that are not lost |
 //! | `history.rs` | the cells of this session and of earlier ones |
 //! | `archive.rs` | the cells of all sessions on disk |

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use woolshed_engine::progress::Progress;
+use woolshed_engine::progress::{Detail, Progress};
 
 use super::outbox::{Outbox, Stream};
 use super::panel::Panel;
@@ -93,6 +93,33 @@ impl CellOutput {
         self.outbox.broadcast(&self.parent, "update_display_data", content);
     }
 
+    /// Draws work under way, when it is time to.
+    fn work(&self, progress: &Progress, detail: Option<&dyn Fn() -> Detail>) {
+        if self.silent {
+            return;
+        }
+        let now = Instant::now();
+        let mut panel = self.panel();
+        let shown = panel.get_or_insert_with(|| {
+            let vacant = self.vacant().take();
+            let there = vacant.is_some();
+            let id = vacant.unwrap_or_else(|| Uuid::new_v4().to_string());
+            let mut panel = Panel::new(id, progress, now);
+            panel.shown = there;
+            panel
+        });
+        shown.under(&self.headline.lock().unwrap_or_else(PoisonError::into_inner));
+        if !shown.take(progress, detail, now) {
+            return;
+        }
+        if shown.shown {
+            self.update(&shown.id, shown.bundle(now));
+        } else {
+            self.show(shown.bundle(now), json!({"display_id": shown.id}));
+        }
+        shown.shown = true;
+    }
+
     fn places(&self) -> MutexGuard<'_, HashSet<String>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,29 +152,11 @@ impl Output for CellOutput {
     }
 
     fn progress(&self, progress: &Progress) {
-        if self.silent {
-            return;
-        }
-        let now = Instant::now();
-        let mut panel = self.panel();
-        let shown = panel.get_or_insert_with(|| {
-            let vacant = self.vacant().take();
-            let there = vacant.is_some();
-            let id = vacant.unwrap_or_else(|| Uuid::new_v4().to_string());
-            let mut panel = Panel::new(id, progress, now);
-            panel.shown = there;
-            panel
-        });
-        if !shown.take(progress, now) {
-            return;
-        }
-        shown.headline.clone_from(&self.headline.lock().unwrap_or_else(PoisonError::into_inner));
-        if shown.shown {
-            self.update(&shown.id, shown.bundle(now));
-        } else {
-            self.show(shown.bundle(now), json!({"display_id": shown.id}));
-        }
-        shown.shown = true;
+        self.work(progress, None);
+    }
+
+    fn progress_with(&self, progress: &Progress, detail: &dyn Fn() -> Detail) {
+        self.work(progress, Some(detail));
     }
 
     fn headline(&self, line: &str) {
@@ -166,6 +175,16 @@ impl Output for CellOutput {
                 }
             }
             None if summary.is_empty() => {}
+            None => self.show(json!({"text/plain": summary}), json!({})),
+        }
+    }
+
+    fn progress_done_with(&self, summary: &str, detail: &dyn Fn() -> Detail) {
+        if self.silent {
+            return;
+        }
+        match self.panel().take().filter(|panel| panel.shown) {
+            Some(panel) => self.update(&panel.id, Panel::done(summary, &detail())),
             None => self.show(json!({"text/plain": summary}), json!({})),
         }
     }
@@ -245,6 +264,8 @@ pub fn mime_bundle(display: &Display) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use woolshed_engine::progress::Gauge;
+
     use super::*;
     use crate::jupyter::wire::Fields;
 
@@ -316,6 +337,29 @@ mod tests {
         assert!(id.is_string());
         assert_eq!(&said[1].1["transient"]["display_id"], id);
         assert_eq!(said[1].1["data"], json!({"text/plain": "pruned in 9 steps"}));
+    }
+
+    #[test]
+    fn a_picture_beside_the_progress_stays_in_its_last_state() {
+        let detail = |value| Detail {
+            gauges: vec![Gauge { group: "sparsity", name: "head".to_owned(), value, aim: None }],
+            ..Detail::default()
+        };
+        let said = said(
+            |output| {
+                output.progress_with(&step(1), &|| detail(0.1));
+                std::thread::sleep(std::time::Duration::from_millis(450));
+                output.progress_with(&step(2), &|| detail(0.2));
+                output.progress_done_with("pruned", &|| detail(0.3));
+            },
+            false,
+        );
+        let kinds: Vec<&str> = said.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["display_data", "update_display_data"]);
+        let html = |i: usize| said[i].1["data"]["text/html"].as_str().unwrap().to_owned();
+        assert!(html(0).contains("prune 2/9 steps") && html(0).contains("0.200"), "{}", html(0));
+        assert!(html(1).contains("pruned") && html(1).contains("0.300"), "{}", html(1));
+        assert!(!html(1).contains("2/9") && said[1].1["data"]["text/plain"] == "pruned");
     }
 
     #[test]

@@ -122,11 +122,7 @@ fn weights(model: &Model) -> String {
 
 /// Where a handle lives; none for a value of the language.
 fn device(value: &Dynamic) -> Option<String> {
-    let of = |model: &Model| match model.weights.embed.device().location() {
-        candle_core::DeviceLocation::Cpu => "cpu".to_string(),
-        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
-    };
+    let of = |model: &Model| woolshed_engine::device::name(model.weights.embed.device());
     if let Some(model) = value.read_lock::<Model>() {
         return Some(of(&model));
     }

@@ -7,8 +7,33 @@ use woolshed_engine::view::{BarChart, Chart, LineChart, Series};
 use super::tables::plain;
 use super::{ScriptResult, fail, host, raise};
 
+/// A chart as a PNG picture: what tools take that know no SVG.
+#[derive(Clone)]
+pub struct Png {
+    /// The chart's title.
+    pub title: String,
+    /// The chart's plain-text twin.
+    pub text: String,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// Pixels for one unit of a chart, for sharp pictures on today's screens and in print.
+const SCALE: f64 = 2.0;
+
+/// A PNG in one line.
+pub(super) fn describe_png(png: &Png) -> String {
+    format!("Png {} of {} bytes", png.title, png.bytes.len())
+}
+
+fn draw_png(chart: &Chart, scale: f64) -> ScriptResult<Png> {
+    let bytes = chart.to_png(scale).map_err(raise)?;
+    Ok(Png { title: chart.title().into(), text: chart.to_text(), bytes })
+}
+
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<Chart>("Chart");
+    rhai.register_type_with_name::<Png>("Png");
     super::register_global(rhai, exported_module!(functions));
 }
 
@@ -118,12 +143,41 @@ mod functions {
     ) -> ScriptResult<String> {
         let place = host(&ctx)?.place(path);
         let bytes = match place.extension().and_then(|e| e.to_str()) {
-            Some("png") => chart.to_png(2.0).map_err(raise)?,
+            Some("png") => chart.to_png(SCALE).map_err(raise)?,
             Some("svg") => chart.to_svg().map_err(raise)?.into_bytes(),
             _ => return Err(fail(format!("`{path}`: a chart is written as .svg or .png"))),
         };
         crate::files::write(&place, &bytes).map_err(fail)?;
         Ok(place.display().to_string())
+    }
+
+    /// Gives a chart as a PNG picture, 1520 pixels wide: in a notebook it is `image/png`, for tools that
+    /// do not know SVG.
+    ///
+    /// ```rhai
+    /// show(line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4]]}).png());
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn png(chart: &mut Chart) -> ScriptResult<Png> {
+        draw_png(chart, SCALE)
+    }
+
+    /// Gives a chart as a PNG picture, 760 times `scale` pixels wide; `scale` is 0.5 to 4.
+    ///
+    /// ```rhai
+    /// show(line_chart("growth", "x", "y", #{squares: [[1, 1], [2, 4]]}).png(1.0));
+    /// ```
+    #[rhai_fn(global, name = "png", pure, return_raw)]
+    pub fn png_at(chart: &mut Chart, scale: Dynamic) -> ScriptResult<Png> {
+        let given = scale.as_float().ok().or(scale.as_int().ok().map(|scale| scale as f64));
+        let wrong = || fail(format!("the scale of png() is a number from 0.5 to 4, not {scale}"));
+        draw_png(chart, given.ok_or_else(wrong)?)
+    }
+
+    /// Says what a picture is in one line.
+    #[rhai_fn(global, name = "to_string", name = "to_debug", pure)]
+    pub fn png_to_string(png: &mut Png) -> String {
+        describe_png(png)
     }
 
     /// Gives a chart as plain text.

@@ -3,14 +3,14 @@
 //! Domains are tokenised with the tokenizer of the model they are used with. A handle keeps what it
 //! was made from and the rows of each tokenizer it has met.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use woolshed_engine::data::{DomainOptions, Domains, Special, TokenType, demo};
-use woolshed_engine::model::Model;
-use woolshed_engine::view::{Column, Table};
+use woolshed_engine::model::{Model, Tokenizer};
+use woolshed_engine::view::{Column, Portrait, Table};
 
 use super::options::Options;
 use super::remote::{self, CHOICE, Data, HUB, Remote};
@@ -25,7 +25,8 @@ struct Inner {
     from: From,
     options: DomainOptions,
     seed: u64,
-    made: Mutex<Vec<(Vec<u8>, Arc<Domains>)>>,
+    /// The rows made so far, each with the tokenizer that made them.
+    made: Mutex<Vec<(Arc<Tokenizer>, Arc<Domains>)>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl DomainsHandle {
     pub fn for_model(&self, model: &Model, host: &Host) -> ScriptResult<Arc<Domains>> {
         let tokenizer = model.tokenizer().map_err(raise)?;
         let mut made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, domains)) = made.iter().find(|(json, _)| json == tokenizer.bytes()) {
+        if let Some((_, domains)) = made.iter().find(|(of, _)| of.bytes() == tokenizer.bytes()) {
             return Ok(domains.clone());
         }
         let special = special(model);
@@ -83,7 +84,8 @@ impl DomainsHandle {
         let domains = Arc::new(domains.map_err(raise)?);
         let tokens: usize = domains.summary().iter().map(|d| d.tokens).sum();
         host.progress_done(&format!("{} domains, {tokens} tokens", domains.domains.len()));
-        made.push((tokenizer.bytes().to_vec(), domains.clone()));
+        // A model that gave its tokenizer has one.
+        made.extend(model.tokenizer.iter().map(|of| (of.clone(), domains.clone())));
         Ok(domains)
     }
 
@@ -129,8 +131,25 @@ impl DomainsHandle {
 
     /// The rows made last, if any were made.
     fn latest(&self) -> Option<Arc<Domains>> {
-        let made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.last().map(|(_, domains)| domains.clone())
+        self.last().map(|(_, domains)| domains)
+    }
+
+    /// The rows made last, and their tokenizer.
+    fn last(&self) -> Option<(Arc<Tokenizer>, Arc<Domains>)> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+    }
+
+    /// What the domains show of themselves.
+    pub(super) fn portrait(&self) -> Portrait {
+        let Some((tokenizer, domains)) = self.last() else {
+            let from = match &self.0.from {
+                From::Demo => "the demo corpora".to_string(),
+                From::Folder(dir) => format!("the folder {}", dir.display()),
+                From::Texts(texts) => format!("{} lists of texts", texts.len()),
+            };
+            return Portrait::of_untokenised(&from);
+        };
+        Portrait::of_domains(&domains, Some(&|ids| tokenizer.decode(ids).ok()))
     }
 }
 
@@ -197,13 +216,10 @@ fn load(ctx: &NativeCallContext, given: Given, options: Map) -> ScriptResult<Dom
         }
         (From::Demo, _) => {
             let domains = demo::domains(&handle.0.options, seed, &host).map_err(raise)?;
-            let key = demo::tokenizer_json().into_bytes();
-            handle
-                .0
-                .made
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((key, Arc::new(domains)));
+            let json = demo::tokenizer_json().into_bytes();
+            let tokenizer = Tokenizer::from_bytes(Path::new("tokenizer.json"), json);
+            let made = (Arc::new(tokenizer.map_err(raise)?), Arc::new(domains));
+            handle.0.made.lock().unwrap_or_else(PoisonError::into_inner).push(made);
             host.progress_done("");
         }
         (From::Folder(_) | From::Hub(_) | From::Texts(_), None) => {}

@@ -245,6 +245,20 @@ mod functions {
         view::run::gate_chart(&run.lock(), gate_kind(kind)?).map_err(raise)
     }
 
+    /// Draws all gates of a run as one heat map, a row for each row of gates.
+    ///
+    /// ```rhai
+    /// let model = load_model("demo");
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = prune(model, target_shape(#{heads: 4, hidden: 64}), domains, #{batch: 2});
+    /// run.step(2);
+    /// show(run.gate_chart());
+    /// ```
+    #[rhai_fn(global, name = "gate_chart", pure, return_raw)]
+    pub fn gates_chart(run: &mut RunHandle) -> ScriptResult<Chart> {
+        view::run::gates_chart(&run.lock()).map_err(raise)
+    }
+
     /// Gives everything known of one gate of a kind with a row a layer: `log_alpha`, `probability`
     /// of being open, `sampled` (in the last step), `current` and `value` (deterministic: now, and at
     /// the target), `gradient` (of the last step, by log-alpha), `held`.

@@ -17,6 +17,7 @@
 //! | `recipe.rs` | the script that makes a run or a model again |
 //! | `literal.rs` | values as the language writes them |
 //! | `tables.rs` | tables, and how every value shows itself |
+//! | `portraits.rs` | what handles show of themselves |
 //! | `table_ops.rs` | filter, sort, group, join: tables from tables |
 //! | `table_files.rs` | tables and values as files, and tables out of files |
 //! | `charts.rs` | charts, and saving them |
@@ -44,6 +45,7 @@ mod mixtures;
 mod models;
 mod options;
 pub mod parameters;
+mod portraits;
 mod prepare;
 mod recipe;
 pub mod reference;

@@ -249,10 +249,11 @@ mod functions {
         let loss = status.loss.map_or(String::new(), |l| format!(", loss {l:.3}"));
         let what = if status.sparsity.is_empty() { "recover" } else { "prune" };
         let head = if report.interrupted { "stopped at" } else { "at" };
-        host.progress_done(&format!(
+        let summary = format!(
             "{what} {head} step {}{loss}, {:.0} tokens/s, {:.1} s",
             status.step, report.tokens_per_second, report.seconds
-        ));
+        );
+        host.progress_done_with(&summary, &|| run.detail());
         warn(&host, &status.warnings, &known);
         if report.interrupted {
             return Err(raise(RunError::Interrupted));

@@ -6,11 +6,12 @@ use woolshed_engine::model::Model;
 use woolshed_engine::names::nearest;
 use woolshed_engine::view::{Cell, Chart, Column, Table};
 
+use super::charts::Png;
 use super::domains::DomainsHandle;
 use super::runs::RunHandle;
 use super::shapes::TargetHandle;
 use super::sweep::SweepHandle;
-use super::{ScriptResult, domains, fail, models, raise, runs, shapes, sweep};
+use super::{ScriptResult, charts, domains, fail, models, portraits, raise, runs, shapes, sweep};
 use crate::session::Display;
 
 pub(super) fn register(rhai: &mut Engine) {
@@ -53,6 +54,22 @@ pub fn display(value: &Dynamic) -> ScriptResult<Display> {
     }
     if let Some(sweep) = value.clone().try_cast::<SweepHandle>() {
         return sweep::display(&sweep);
+    }
+    if let Some(portrait) = portraits::of(value) {
+        return Ok(Display {
+            text: portrait.to_text(),
+            html: Some(portrait.to_html()),
+            name: file_name(portrait.title()),
+            ..Display::default()
+        });
+    }
+    if let Some(png) = value.read_lock::<Png>() {
+        return Ok(Display {
+            text: png.text.clone(),
+            png: Some(png.bytes.clone()),
+            name: file_name(&png.title),
+            ..Display::default()
+        });
     }
     if value.is_map() {
         let mut rows = Vec::new();
@@ -115,6 +132,9 @@ fn described(value: &Dynamic) -> Option<String> {
     }
     if let Some(table) = value.read_lock::<Table>() {
         return Some(format!("Table {} of {} rows", table.title(), table.rows()));
+    }
+    if let Some(png) = value.read_lock::<Png>() {
+        return Some(charts::describe_png(&png));
     }
     value.read_lock::<Chart>().map(|chart| format!("Chart {}", chart.title()))
 }
@@ -248,6 +268,32 @@ mod functions {
     #[rhai_fn(global, name = "len", pure)]
     pub fn len(table: &mut Table) -> INT {
         table.rows() as INT
+    }
+
+    /// Gives one page of a table: 50 rows, under a title that says which. Pages count from 1.
+    ///
+    /// ```rhai
+    /// let rows = [];
+    /// for i in 0..120 { rows.push(#{step: i}); }
+    /// show(table("steps", rows).page(3));
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn page(table: &mut Table, number: INT) -> ScriptResult<Table> {
+        table.page(usize::try_from(number).unwrap_or(0)).map_err(raise)
+    }
+
+    /// Draws columns of shares, numbers from 0 to 1, as bars beside their numbers.
+    ///
+    /// ```rhai
+    /// show(table("mixture", [#{domain: "story", weight: 0.7}]).bars(["weight"]));
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn bars(table: &mut Table, columns: Array) -> ScriptResult<Table> {
+        let names: Vec<String> = columns.iter().map(|name| name.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // A wrong name is an error here, where it is written.
+        names.iter().try_for_each(|name| table.cells(name).map(drop)).map_err(raise)?;
+        Ok(table.clone().with_bars(&names))
     }
 
     /// Gives a table as plain text.

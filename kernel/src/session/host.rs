@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use woolshed_engine::model::Model;
-use woolshed_engine::progress::{Progress, Watch};
+use woolshed_engine::progress::{Detail, Progress, Watch};
 
 use super::Output;
 
@@ -143,12 +143,22 @@ impl Host {
 
     /// Ends the progress line of the work that just ended, if it drew one.
     pub fn progress_done(&self, summary: &str) {
-        if self.0.headline.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return;
-        }
-        if self.0.progress.swap(false, Ordering::SeqCst) {
+        if self.is_over() {
             self.output().progress_done(summary);
         }
+    }
+
+    /// The same, and leaves what was to see at its end.
+    pub fn progress_done_with(&self, summary: &str, detail: &dyn Fn() -> Detail) {
+        if self.is_over() {
+            self.output().progress_done_with(summary, detail);
+        }
+    }
+
+    /// Whether work that just ended has a word to say: it reported, and nothing stands above it.
+    fn is_over(&self) -> bool {
+        self.0.headline.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+            && self.0.progress.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -156,6 +166,11 @@ impl Watch for Host {
     fn tick(&self, progress: &Progress) {
         self.0.progress.store(true, Ordering::SeqCst);
         self.output().progress(progress);
+    }
+
+    fn tick_with(&self, progress: &Progress, detail: &dyn Fn() -> Detail) {
+        self.0.progress.store(true, Ordering::SeqCst);
+        self.output().progress_with(progress, detail);
     }
 
     fn stop_requested(&self) -> bool {

@@ -4,7 +4,7 @@
 //! line and the Jupyter kernel each have theirs.
 
 use serde_json::Value;
-use woolshed_engine::progress::Progress;
+use woolshed_engine::progress::{Detail, Progress};
 
 /// One thing in every form it has; a front end takes the richest it can show.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,11 +46,21 @@ pub trait Output: Send + Sync {
     /// A moment of long work; may come thousands of times a second.
     fn progress(&self, progress: &Progress);
 
+    /// A moment of long work with more to see; `detail` is made only when it is drawn.
+    fn progress_with(&self, progress: &Progress, _detail: &dyn Fn() -> Detail) {
+        self.progress(progress);
+    }
+
     /// A line that stands above all progress from now on; an empty one takes it away.
     fn headline(&self, _line: &str) {}
 
     /// The long work named by the last [`Output::progress`] is over; `summary` is the line to leave.
     fn progress_done(&self, summary: &str);
+
+    /// The same, with what was to see at its end.
+    fn progress_done_with(&self, summary: &str, _detail: &dyn Fn() -> Detail) {
+        self.progress_done(summary);
+    }
 
     /// A thing shown at a named place: whatever stood there before is replaced. Where nothing can be
     /// replaced it is shown again.

@@ -95,21 +95,22 @@ pub(crate) fn mix(a: Ink, b: Ink, share: f64) -> Ink {
     (one(a.0, b.0), one(a.1, b.1), one(a.2, b.2))
 }
 
+/// Relative luminance and contrast as WCAG 2.1 defines them.
+#[cfg(test)]
+pub(crate) fn contrast(a: Ink, b: Ink) -> f64 {
+    let channel = |c: u8| {
+        let c = f64::from(c) / 255.0;
+        if c <= 0.039_28 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    let light =
+        |i: Ink| 0.2126 * channel(i.0) + 0.7152 * channel(i.1) + 0.0722 * channel(i.2) + 0.05;
+    let (a, b) = (light(a), light(b));
+    a.max(b) / a.min(b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Relative luminance and contrast as WCAG 2.1 defines them.
-    fn contrast(a: Ink, b: Ink) -> f64 {
-        let channel = |c: u8| {
-            let c = f64::from(c) / 255.0;
-            if c <= 0.039_28 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
-        };
-        let light =
-            |i: Ink| 0.2126 * channel(i.0) + 0.7152 * channel(i.1) + 0.0722 * channel(i.2) + 0.05;
-        let (a, b) = (light(a), light(b));
-        a.max(b) / a.min(b)
-    }
 
     #[test]
     fn every_series_and_every_text_stands_out_from_the_card() {
