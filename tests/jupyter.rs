@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `protocol.rs` | every message has its answer, also while a cell runs |
 //! | `interrupts.rs` | an interrupt ends whatever runs |
+//! | `pictures.rs` | handles show pictures, live work one display; no markup comes from a user |
 //! | `rubbish.rs` | mutated messages on every socket |
 //! | `kernel_test.rs` | Jupyter's own test suite for kernels |
 //!
-//! Running time: about 20 s; 13 of them are 100,000 messages of rubbish. Times are asserted far above what an idle machine shows, because tests
+//! Running time: about 30 s; 13 of them are 100,000 messages of rubbish. Times are asserted far above what an idle machine shows, because tests
 //! share their cores; what is usual stands beside each.
 
 mod support;
@@ -16,6 +17,8 @@ mod support;
 mod interrupts;
 #[path = "jupyter/kernel_test.rs"]
 mod kernel_test;
+#[path = "jupyter/pictures.rs"]
+mod pictures;
 #[path = "jupyter/protocol.rs"]
 mod protocol;
 #[path = "support/raw.rs"]

@@ -40,10 +40,15 @@ fn joined(text: &Value) -> String {
     }
 }
 
-/// The kinds of rich output of a cell, in order: `image/svg+xml text/plain`. Streams and the line a
+/// True for what a progress panel leaves behind.
+fn is_progress(output: &Value) -> bool {
+    joined(&output["data"]["text/html"]).contains("class=\"woolshed-progress\"")
+}
+
+/// The kinds of rich output of a cell, in order: `image/svg+xml text/plain`. Streams and what a
 /// progress panel leaves behind depend on the machine's speed and do not count.
 fn kinds(outputs: &[Value]) -> Vec<String> {
-    let rich = outputs.iter().filter_map(|o| o["data"].as_object());
+    let rich = outputs.iter().filter(|o| !is_progress(o)).filter_map(|o| o["data"].as_object());
     rich.map(|data| {
         data.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
     })
@@ -55,6 +60,7 @@ fn kinds(outputs: &[Value]) -> Vec<String> {
 fn final_numbers(outputs: &[Value]) -> Vec<f64> {
     let mut tables = outputs
         .iter()
+        .filter(|o| !is_progress(o))
         .filter(|o| o["data"]["text/html"].is_string() || o["data"]["text/html"].is_array());
     let text = tables.next_back().map(|o| joined(&o["data"]["text/plain"])).unwrap_or_default();
     text.split(|c: char| c.is_whitespace() || c == '│')

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::raw::{Channel, Message, Raw};
 use crate::support::client::Kernel;
 
-fn start() -> (Kernel, Raw) {
+pub(super) fn start() -> (Kernel, Raw) {
     let kernel = Kernel::start();
     // It answers, so it listens on every socket.
     kernel.client();
@@ -16,13 +16,13 @@ fn start() -> (Kernel, Raw) {
 }
 
 /// Runs a cell: what it said, and its reply.
-fn run(raw: &mut Raw, code: &str) -> (Vec<Message>, Value) {
+pub(super) fn run(raw: &mut Raw, code: &str) -> (Vec<Message>, Value) {
     let id = raw.send_cell(code);
     let reply = raw.reply(Channel::Shell, &id).content;
     (raw.said(&id), reply)
 }
 
-fn kinds(said: &[Message]) -> Vec<&str> {
+pub(super) fn kinds(said: &[Message]) -> Vec<&str> {
     said.iter().map(|message| message.kind.as_str()).collect()
 }
 

@@ -235,6 +235,6 @@ mod tests {
         let table = Table::new("", vec![("share", Column::floats([0.5]))]).unwrap();
         assert!(!table.to_html().contains("<svg"));
         let html = table.with_bars(&["share"]).to_html();
-        assert!(html.contains(">0.5 <svg") && html.contains("width=\"60.0\""), "{html}");
+        assert!(html.contains(">0.500 <svg") && html.contains("width=\"60.0\""), "{html}");
     }
 }

@@ -93,7 +93,7 @@ pub fn preview_table(preview: &Preview) -> Result<Table, ViewError> {
         ("share that goes", Column::floats(rows.iter().map(|r| share(r.1, r.2)))),
         ("what goes", Column::text(rows.iter().map(|r| &r.3))),
     ];
-    Table::new("parameters that would go now", columns)
+    Ok(Table::new("parameters that would go now", columns)?.with_bars(&["share that goes"]))
 }
 
 /// What goes of a part, in words: `groups 0, 2-4`; empty when nothing of its own goes.

@@ -1,8 +1,8 @@
 //! Small pieces of pages: escaped text, bars and sparklines as SVG, and their twins in letters.
 //!
 //! What stands in a page takes the page's own colour of text (`currentColor`), and its fills have a
-//! contrast of at least 3:1 with white and with #111: one picture serves light and dark themes. The
-//! numbers stand beside it, so a page that strips SVG loses nothing but the picture.
+//! contrast of at least 3:1 with white and with #111: one picture serves light and dark themes. What
+//! a bar or a line says stands beside it in digits, for a page that strips SVG.
 
 use std::fmt::Write as _;
 

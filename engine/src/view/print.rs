@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::format;
 use super::markup::{bar_text, clipped};
-use super::table::{Cell, Table};
+use super::table::{Cell, Kind, Table};
 
 /// More rows than this are shortened; also the rows of a page.
 pub(super) const ROWS_SHOWN: usize = 50;
@@ -63,11 +63,14 @@ impl Shown {
         let mut bars = Vec::with_capacity(names.len());
         for (column, name) in names.iter().enumerate() {
             let cells: Vec<Cell> = picked.iter().map(|&row| table.cell(row, column)).collect();
-            right.push(cells.iter().any(Cell::is_number));
-            bars.push(table.has_bar(name).then(|| cells.iter().map(Cell::number).collect()));
+            right.push(matches!(table.kind(column), Kind::Whole | Kind::Numbers));
+            let drawn = table.has_bar(name);
+            bars.push(drawn.then(|| cells.iter().map(Cell::number).collect()));
             let decimals = column_decimals(&cells);
             for (row, cell) in rows.iter_mut().zip(&cells) {
                 row.push(match cell {
+                    // Beside a bar, shares are compared, and three decimals do.
+                    Cell::Float(x) if drawn && x.abs() <= 1.0 => format!("{x:.3}"),
                     Cell::Float(x) => format::with_decimals(*x, decimals),
                     Cell::Null => "–".to_string(),
                     other => other.to_string(),
@@ -84,7 +87,7 @@ impl Shown {
         let mut right = Vec::with_capacity(names.len());
         for column in 0..names.len() {
             let cells: Vec<Cell> = (0..table.rows()).map(|row| table.cell(row, column)).collect();
-            right.push(cells.iter().any(Cell::is_number));
+            right.push(matches!(table.kind(column), Kind::Whole | Kind::Numbers));
             let asked = decimals.is_some_and(|n| n < 4);
             let decimals = decimals.unwrap_or_else(|| common_decimals(&cells));
             for (row, cell) in rows.iter_mut().zip(&cells) {
@@ -330,9 +333,9 @@ a<b & \"c\"|d │      -3 │ 0.300 │ yes
         let table = Table::new("", columns).unwrap().with_bars(&["weight", "none"]);
         let expected = "\
 domain │ weight
-───────┼────────────────
-book   │ 0.25 ██▌·······
-code   │ 0.70 ███████···
+───────┼─────────────────
+book   │ 0.250 ██▌·······
+code   │ 0.700 ███████···
 ";
         assert_eq!(table.to_text(), expected);
         assert!(table.sort("weight", false).unwrap().to_text().contains("███████···"));

@@ -158,11 +158,6 @@ impl Cell {
             Self::Null => "an empty cell",
         }
     }
-
-    /// True for numbers; they are set to the right.
-    pub(crate) fn is_number(&self) -> bool {
-        matches!(self, Self::Int(_) | Self::Float(_))
-    }
 }
 
 /// Writes the value as people read it: `12,345`, `2.305`, `yes`; nothing for an empty cell.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::runtime::Builder;
-use woolshed_engine::progress::Progress;
+use woolshed_engine::progress::{Detail, Progress};
 
 use super::cells::guarded;
 use super::messages::{self, Failure};
@@ -83,12 +83,22 @@ impl Output for Both {
         self.aside.progress(progress);
     }
 
+    fn progress_with(&self, progress: &Progress, detail: &dyn Fn() -> Detail) {
+        self.cell.progress_with(progress, detail);
+        self.aside.progress_with(progress, detail);
+    }
+
     fn headline(&self, line: &str) {
         self.cell.headline(line);
     }
 
     fn progress_done(&self, summary: &str) {
         self.cell.progress_done(summary);
+        self.aside.progress_done("");
+    }
+
+    fn progress_done_with(&self, summary: &str, detail: &dyn Fn() -> Detail) {
+        self.cell.progress_done_with(summary, detail);
         self.aside.progress_done("");
     }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext, Scope};
 use woolshed_engine::model::Model;
-use woolshed_engine::view::{Column, Table};
+use woolshed_engine::view::{Column, Table, whole};
 
+use super::charts::Png;
 use super::domains::DomainsHandle;
 use super::runs::RunHandle;
 use super::{INTERRUPTED, ScriptResult, fail, host, raise, tables};
@@ -97,6 +98,12 @@ fn size(value: &Dynamic) -> String {
     }
     if let Some(run) = value.read_lock::<RunHandle>() {
         return weights(run.lock().source());
+    }
+    if let Some(domains) = value.read_lock::<DomainsHandle>() {
+        return domains.tokens().map_or(String::new(), |n| format!("{} tokens", whole(n)));
+    }
+    if let Some(png) = value.read_lock::<Png>() {
+        return format!("{} bytes", png.bytes.len());
     }
     if let Some(table) = value.read_lock::<Table>() {
         return format!("{} rows", table.rows());

@@ -129,6 +129,12 @@ impl DomainsHandle {
         self.latest().ok_or_else(|| fail("these domains are not tokenised yet; load a model first"))
     }
 
+    /// Counts the tokens of the rows made last.
+    pub(super) fn tokens(&self) -> Option<i64> {
+        let tokens = self.latest()?.summary().iter().map(|d| d.tokens).sum::<usize>();
+        i64::try_from(tokens).ok()
+    }
+
     /// The rows made last, if any were made.
     fn latest(&self) -> Option<Arc<Domains>> {
         self.last().map(|(_, domains)| domains)
@@ -145,6 +151,7 @@ impl DomainsHandle {
             let from = match &self.0.from {
                 From::Demo => "the demo corpora".to_string(),
                 From::Folder(dir) => format!("the folder {}", dir.display()),
+                From::Hub(remote) => format!("the hub's {}", remote.id),
                 From::Texts(texts) => format!("{} lists of texts", texts.len()),
             };
             return Portrait::of_untokenised(&from);

@@ -4,7 +4,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, INT, Map};
 use woolshed_engine::model::Model;
 use woolshed_engine::names::nearest;
-use woolshed_engine::view::{Cell, Chart, Column, Table};
+use woolshed_engine::view::{Cell, Chart, Column, Table, whole};
 
 use super::charts::Png;
 use super::domains::DomainsHandle;
@@ -96,7 +96,8 @@ fn flatten(name: &str, value: &Dynamic, rows: &mut Vec<(String, String)>) {
         array.iter().enumerate().for_each(|(i, v)| flatten(&inside(&i.to_string()), v, rows));
         return;
     }
-    rows.push((name.to_string(), plain(value)));
+    let written = value.as_int().map_or_else(|_| plain(value), whole);
+    rows.push((name.to_string(), written));
 }
 
 /// A value in one line.

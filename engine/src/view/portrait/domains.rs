@@ -13,10 +13,13 @@ const DOMAINS: usize = 12;
 /// Longest sample, in characters.
 const LONGEST: usize = 110;
 
+/// Gives the text of token ids, or none where there is no text.
+pub type TextOf<'a> = &'a dyn Fn(&[u32]) -> Option<String>;
+
 impl Portrait {
     /// Domains: a table of their sizes, and sample texts of the first twelve. `text` gives the text
     /// of token ids; without it, and where it has none, there are no samples.
-    pub fn of_domains(domains: &Domains, text: Option<&dyn Fn(&[u32]) -> Option<String>>) -> Self {
+    pub fn of_domains(domains: &Domains, text: Option<TextOf<'_>>) -> Self {
         let figures = domains.summary();
         let tokens: usize = figures.iter().map(|d| d.tokens).sum();
         let said = |n: usize| whole(i64::try_from(n).unwrap_or(i64::MAX));

@@ -21,6 +21,7 @@ mod target;
 
 use std::fmt::Write as _;
 
+pub use domains::TextOf;
 use strips::Strip;
 
 use super::markup::{clipped, escaped};
