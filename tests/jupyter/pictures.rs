@@ -32,7 +32,7 @@ fn every_handle_has_a_picture_and_the_same_numbers_as_text() {
         ("run", true, &["Run of demo", "step 1 of 400", "of 0.250", "mixture after step 1"]),
         ("run.extract()", true, &["3 layers", "4 heads (2 kv) of 16"]),
         ("run.mixture()", true, &["weight", "0.200"]),
-        ("vars()", false, &["domains", "20,000 tokens", "cpu"]),
+        ("vars()", false, &["domains", "19,840 tokens", "cpu"]),
     ] {
         let (said, _) = run(&mut raw, code);
         let (text, html) = (&value(&said)["text/plain"], &value(&said)["text/html"]);

@@ -208,21 +208,27 @@ fn without_out_everything_relative_goes_to_one_folder() {
 }
 
 #[test]
-fn a_handle_shows_itself_in_one_line_wherever_it_stands() {
+fn a_handle_shows_a_picture_alone_and_one_line_among_other_values() {
     let bench = Bench::new();
     bench.domains("data");
     let code = format!(
-        "{}show(model);\nshow([run, target]);\nprint(`${{domains}}`);\nshow(#{{of: model}});\nrun",
+        "{}show([run, target]);\nprint(`${{domains}}`);\nshow(#{{of: model}});\nshow(model);\nshow(run);",
         run_of_two_steps()
     );
     let ended = bench.script(&code, &[]);
     let told = ended.ok();
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("Model new ("), "{told}");
     assert!(
-        lines[1].starts_with("Run of new at step 2, loss ") && lines[1].contains("TargetShape")
+        lines[0].starts_with("Run of new at step 2, loss ") && lines[0].contains("TargetShape")
     );
-    assert_eq!(lines[2], "Domains one, two (rows of 32 tokens)");
+    assert_eq!(lines[1], "Domains one, two (rows of 32 tokens)");
     assert!(told.contains("of   │ Model new (") && !told.contains("woolshed_"), "{told}");
-    assert!(lines.last().is_some_and(|l| l.starts_with("Run of new at step 2")), "{told}");
+    for line in ["Model new\n2 layers, hidden 32, ", "\nlayer 1    █", "\nnorms    "] {
+        assert!(told.contains(line), "{told}");
+    }
+    for line in
+        ["Run of new\nprunes · step 2 of 10 · loss ", "\n  hidden     ", "\none    │ 0.500 █"]
+    {
+        assert!(told.contains(line), "{told}");
+    }
 }

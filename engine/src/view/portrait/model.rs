@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(sum, model.parameters() as f64);
         let text = portrait.to_text();
         assert!(text.starts_with("Model demo\n"), "{text}");
-        assert!(text.contains("layer 0") && text.contains("heads of"), "{text}");
+        assert!(text.contains("layer 0") && text.contains("6 heads (3 kv) of 16"), "{text}");
         assert!(text.contains("on cpu"), "{text}");
     }
 
