@@ -21,6 +21,8 @@ mod kernel_test;
 mod pictures;
 #[path = "jupyter/protocol.rs"]
 mod protocol;
+#[path = "support/python.rs"]
+mod python;
 #[path = "support/raw.rs"]
 mod raw;
 #[path = "jupyter/rubbish.rs"]
