@@ -147,7 +147,10 @@ pub fn check() -> Result<()> {
 }
 
 /// Prepares the process that runs cells; the kernel calls it before the first cell.
-pub fn begin() {
+///
+/// # Errors
+/// None; cells are compiled faster when one before them had a `?`.
+pub fn begin() -> Result<()> {
     line::publish_flush();
     let usual = std::panic::take_hook();
     let cells = std::thread::current().id();
@@ -167,6 +170,7 @@ pub fn begin() {
             "EVCXR_BEGIN_CONTENT application/x-woolshed-panic\n{place}\n{text}\nEVCXR_END_CONTENT"
         );
     }));
+    Ok(())
 }
 
 /// A map of options: `options! { steps: 300, seed: 7 }`.

@@ -535,6 +535,13 @@ impl Run {
         self.0.call("protect", vec![layer.into()])?.to()
     }
 
+    /// Gives the reference losses of a run by domain, nats/token: what the mixture compares with.
+    ///
+    /// As in Rhai: `run.references() -> map`.
+    pub fn references(&self) -> Result<Map> {
+        self.0.call("references", vec![])?.to()
+    }
+
     /// Lets several held gates learn again, in one edit.
     ///
     /// As in Rhai: `run.release(gates: array)`.

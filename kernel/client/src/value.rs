@@ -10,7 +10,7 @@ use crate::{Error, Handle, Result};
 pub type Map = BTreeMap<String, Value>;
 
 /// What a script value is in Rust.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     /// No value.
     Unit,
@@ -152,12 +152,32 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Unit => f.write_str("()"),
-            Value::Bool(x) => x.fmt(f),
-            Value::Int(x) => x.fmt(f),
-            Value::Float(x) => x.fmt(f),
-            Value::Text(x) => x.fmt(f),
+            Value::Bool(x) => fmt::Display::fmt(x, f),
+            Value::Int(x) => fmt::Display::fmt(x, f),
+            Value::Float(x) => fmt::Display::fmt(x, f),
+            Value::Text(x) => fmt::Display::fmt(x, f),
             Value::Handle(x) => f.write_str(x.kind()),
             other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// As Rust writes what is in it: `3`, `"x"`, `[0.5]`, `{"a": 1}`.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Unit => f.write_str("()"),
+            Value::Bool(x) => fmt::Debug::fmt(x, f),
+            Value::Int(x) => fmt::Debug::fmt(x, f),
+            Value::Float(x) => fmt::Debug::fmt(x, f),
+            Value::Text(x) => fmt::Debug::fmt(x, f),
+            Value::Bytes(x) => write!(f, "{} bytes", x.len()),
+            Value::Array(x) => fmt::Debug::fmt(x, f),
+            Value::Map(x) => fmt::Debug::fmt(x, f),
+            Value::F32(x) => fmt::Debug::fmt(x, f),
+            Value::F64(x) => fmt::Debug::fmt(x, f),
+            Value::I64(x) => fmt::Debug::fmt(x, f),
+            Value::Handle(x) => f.write_str(x.kind()),
         }
     }
 }
@@ -414,6 +434,7 @@ mod tests {
         let map = Value::from(crate::options! { steps: 300, name: "a" });
         assert_eq!(map["steps"].as_i64(), Some(300));
         assert_eq!(map["nothing"], Value::Unit);
+        assert_eq!(format!("{map:?}"), r#"{"name": "a", "steps": 300}"#);
         assert_eq!(map["steps"][3], Value::Unit);
     }
 }

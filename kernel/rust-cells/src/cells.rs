@@ -117,12 +117,13 @@ impl Cells {
         self.context.process_handle()
     }
 
-    /// Loads the client, without the network: it has no dependencies.
+    /// Loads the client, without the network: it has no dependencies. The `?` is one for evcxr to learn from:
+    /// it compiles the first of a session in several tries, and they cost the cell's value its display.
     fn load_client(&mut self, offline: bool) -> Result<(), String> {
         let client = self.client.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
         let code = format!(
             ":offline 1\n:dep woolshed = {{ path = \"{client}\" }}\n\
-             #[allow(unused_imports)] use woolshed::prelude::*;\nwoolshed::begin();"
+             #[allow(unused_imports)] use woolshed::prelude::*;\nwoolshed::begin()?;"
         );
         self.quiet(&code).map_err(|e| format!("the client crate does not compile: {e}"))?;
         if !offline {
@@ -225,7 +226,7 @@ impl Cells {
 
     /// What a new process needs before the next cell.
     fn begin_again(&mut self) -> Result<(), String> {
-        self.quiet("woolshed::begin();").map(|_| ())
+        self.quiet("woolshed::begin()?;").map(|_| ())
     }
 
     /// Makes the first `let` of the user's as fast as the later ones: rust-analyzer reads the standard

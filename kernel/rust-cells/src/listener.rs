@@ -77,6 +77,8 @@ pub struct Listener {
     err: Utf8,
     /// Text of stderr that waits, and since when.
     held: (String, Option<Instant>),
+    /// The code of the cell is over; its end has not been told.
+    over: bool,
     content: Option<(String, Vec<u8>)>,
     /// A display that may get a second form.
     pending: Option<(BTreeMap<String, String>, Instant)>,
@@ -102,6 +104,7 @@ impl Listener {
             out: Utf8::default(),
             err: Utf8::default(),
             held: Default::default(),
+            over: false,
             content: None,
             pending: None,
         }
@@ -111,7 +114,9 @@ impl Listener {
     pub fn run(mut self) {
         let mut buffer = vec![0; LONGEST];
         loop {
-            let display = self.pending.as_ref().map(|(_, since)| (*since, TOGETHER));
+            // The last display of a cell is its value, however long the end takes.
+            let display = self.pending.as_ref().filter(|_| !self.over);
+            let display = display.map(|(_, since)| (*since, TOGETHER));
             let stderr = self.held.1.map(|since| (since, SHORTLY));
             let left = [display, stderr].into_iter().flatten().map(|(since, time)| {
                 let left = time.saturating_sub(since.elapsed());
@@ -119,7 +124,7 @@ impl Listener {
             });
             let wait = left.min().unwrap_or(-1);
             let (said, complained) = self.wait(wait);
-            if self.pending.as_ref().is_some_and(|(_, since)| since.elapsed() >= TOGETHER) {
+            if display.is_some_and(|(since, time)| since.elapsed() >= time) {
                 self.show_pending();
             }
             if self.held.1.is_some_and(|since| since.elapsed() >= SHORTLY) {
@@ -207,9 +212,13 @@ impl Listener {
                 let before = text.rfind('\n').map_or(0, |at| at + 1);
                 self.held.0.truncate(before);
             }
-            Frame::Done => self.running.store(false, Ordering::SeqCst),
+            Frame::Done => {
+                self.running.store(false, Ordering::SeqCst);
+                self.over = true;
+            }
             Frame::Sync => {
                 self.running.store(false, Ordering::SeqCst);
+                self.over = false;
                 self.hear_stderr();
                 let (out, err) = (self.out.rest(), self.err.rest());
                 if !out.is_empty() || !err.is_empty() {
@@ -313,6 +322,25 @@ mod tests {
         assert_eq!(ending.value, Some(json!({})));
         let (_, ending) = told(&content("application/json", "{\"a\": 1}"));
         assert_eq!(ending.value, Some(json!({"application/json": {"a": 1}})));
+    }
+
+    #[test]
+    fn the_last_display_stays_the_value_when_the_end_takes_long() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let (read, _write) = std::os::unix::net::UnixStream::pair().unwrap();
+        read.set_nonblocking(true).unwrap();
+        let (kernel, said) = Kernel::for_tests();
+        let (endings, ended) = mpsc::channel();
+        let stderr = File::from(OwnedFd::from(read));
+        let listener = Listener::new(ours, stderr, kernel, endings, Arc::default());
+        std::thread::spawn(move || listener.run());
+        for frame in content("text/plain", "2").iter().chain([&Frame::Done]) {
+            frame.send(&theirs).unwrap();
+        }
+        std::thread::sleep(3 * TOGETHER);
+        Frame::Sync.send(&theirs).unwrap();
+        assert_eq!(ended.recv().unwrap().value, Some(json!({"text/plain": "2"})));
+        assert!(said().is_empty());
     }
 
     #[test]

@@ -86,6 +86,7 @@ fn relay(
                 Found::Marker(line) => evcxr.write_all(&line).is_err(),
                 Found::Complete(line) => {
                     running.store(false, Ordering::SeqCst);
+                    let told = Frame::Done.send(host).is_ok();
                     let (done, flushed) = mpsc::channel();
                     if flusher.send(done).is_ok() {
                         let _ = flushed.recv_timeout(PATIENCE);
@@ -104,7 +105,7 @@ fn relay(
                             _ => break,
                         }
                     }
-                    Frame::Done.send(host).is_err() || evcxr.write_all(&line).is_err()
+                    !told || evcxr.write_all(&line).is_err()
                 }
             };
             if gone {

@@ -263,7 +263,7 @@ mod tests {
             coloured_as: String::new(),
             banner: String::new(),
         };
-        let (interrupt, archive) = (Arc::new(|_| {}), Archive::default());
+        let (interrupt, archive) = (Arc::new(|_| false), Archive::default());
         let shared = Arc::new(Shared::new("", language, interrupt, Arc::new(Fake), archive));
         let (sender, receiver) = channel();
         for request in requests {

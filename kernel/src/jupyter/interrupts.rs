@@ -86,8 +86,8 @@ impl Interrupts {
             let mut told = false;
             while self.running.load(Ordering::SeqCst) == cell {
                 let asked = self.asked.load(Ordering::SeqCst);
-                (self.call)(asked);
-                if asked > 1 {
+                let told_there = (self.call)(asked);
+                if asked > 1 && !told_there {
                     let since = *second.get_or_insert_with(Instant::now);
                     if !told && since.elapsed() >= STUCK {
                         told = true;
@@ -113,6 +113,7 @@ mod tests {
         let counted = count.clone();
         let call: Interrupt = Arc::new(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
+            false
         });
         let interrupts = Interrupts::new(call);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_a_second_interrupt_of_a_cell_that_goes_on_calls_it_stuck() {
-        let interrupts = Interrupts::new(Arc::new(|_| {}));
+        let interrupts = Interrupts::new(Arc::new(|_| false));
         let told = AtomicUsize::new(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {

@@ -61,8 +61,8 @@ use crate::streams::tell;
 
 /// Called from another thread to stop the cell that runs: again and again, every 20 ms, until the cell
 /// has ended, with how often the user has asked for it. It has to be quick; setting a flag that the runner
-/// polls is right.
-pub type Interrupt = Arc<dyn Fn(u64) + Send + Sync>;
+/// polls is right. True when the runner itself tells the user what a further interrupt does.
+pub type Interrupt = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 
 /// What the kernel needs of a session: run a cell, and know about code without running it.
 ///

@@ -131,3 +131,131 @@ fn receive(connection: &mut UnixStream, longest: u64) -> io::Result<Vec<u8>> {
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rust::wire;
+    use crate::session::{Display, HostOptions, Output, Session};
+
+    struct Quiet;
+
+    impl Output for Quiet {
+        fn stdout(&self, _: &str) {}
+        fn stderr(&self, _: &str) {}
+        fn display(&self, _: &Display) {}
+        fn progress(&self, _: &woolshed_engine::progress::Progress) {}
+        fn progress_done(&self, _: &str) {}
+    }
+
+    struct Open {
+        session: Session,
+        bench: Arc<Bench>,
+        bridge: Bridge,
+        folder: tempfile::TempDir,
+    }
+
+    fn open() -> Open {
+        let session = Session::new(HostOptions::default(), Arc::new(Quiet));
+        let bench = Arc::new(Bench::new(session.rhai().clone(), session.host().clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let bridge = Bridge::open(folder.path(), &bench).unwrap();
+        Open { session, bench, bridge, folder }
+    }
+
+    impl Open {
+        fn connect(&self, token: &str) -> UnixStream {
+            let mut stream = UnixStream::connect(&self.bridge.path).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let mut hello = vec![HELLO];
+            put_text(&mut hello, token);
+            send(&mut stream, &hello).unwrap();
+            stream
+        }
+
+        fn known(&self) -> UnixStream {
+            let mut stream = self.connect(&self.bridge.token);
+            assert_eq!(receive(&mut stream, 100).unwrap(), [0, 0]);
+            stream
+        }
+    }
+
+    fn ask(stream: &mut UnixStream, request: &[u8]) -> Vec<u8> {
+        send(stream, request).unwrap();
+        receive(stream, 1 << 20).unwrap()
+    }
+
+    /// The request that calls a function with whole numbers.
+    fn call(name: &str, numbers: &[i64]) -> Vec<u8> {
+        let mut request = vec![2, 0];
+        put_text(&mut request, name);
+        wire::put_count(&mut request, numbers.len());
+        for n in numbers {
+            request.push(2);
+            request.extend_from_slice(&n.to_le_bytes());
+        }
+        request
+    }
+
+    fn text(answer: &[u8]) -> String {
+        String::from_utf8_lossy(answer).into_owned()
+    }
+
+    #[test]
+    fn only_its_user_can_open_the_socket_and_a_wrong_token_gets_nothing() {
+        let open = open();
+        let mode = fs::metadata(open.folder.path().join("bridge")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let almost = format!("{}x", &open.bridge.token[..open.bridge.token.len() - 1]);
+        for token in ["", "a", &almost] {
+            let mut stream = open.connect(token);
+            assert!(receive(&mut stream, 100).is_err(), "`{token}` was answered");
+        }
+        assert_eq!(ask(&mut open.known(), &[6]), [0, 0]);
+    }
+
+    #[test]
+    fn rubbish_is_answered_or_dropped_and_the_next_request_is_served() {
+        let open = open();
+        let mut random = 1_u64;
+        let mut byte = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 56) as u8
+        };
+        let mut stream = open.known();
+        for length in 0..400 {
+            let request: Vec<u8> = (0..length % 40).map(|_| byte()).collect();
+            let answer = ask(&mut stream, &request);
+            assert!(matches!(answer[0], 0..=2), "{request:?}: {answer:?}");
+        }
+        let mut long = open.known();
+        long.write_all(&u64::MAX.to_le_bytes()).unwrap();
+        assert!(receive(&mut long, 100).is_err(), "a length that lies ends its connection");
+        assert_eq!(ask(&mut stream, &[6]), [0, 0]);
+    }
+
+    #[test]
+    fn a_call_gives_what_the_function_gives_or_its_reason() {
+        let mut open = open();
+        assert!(matches!(
+            open.session.run("a", "let kept = 7; fn twice(x) { 2 * x }"),
+            crate::session::Outcome::Value(_)
+        ));
+        let mut stream = open.known();
+        let mut named = vec![3];
+        put_text(&mut named, "kep");
+        assert!(text(&ask(&mut stream, &named)).contains("while a Rust cell runs"));
+        let (scope, library) = open.session.lend();
+        open.bench.lend(scope, library);
+        assert!(text(&ask(&mut stream, &named)).contains("did you mean `kept`?"));
+        let answer = ask(&mut stream, &call("twice", &[21]));
+        assert_eq!(answer, [&[0, 2][..], &42_i64.to_le_bytes()].concat());
+        let answer = text(&ask(&mut stream, &call("load_model", &[1])));
+        assert!(answer.contains("does not take (int)"), "{answer}");
+        let answer = text(&ask(&mut stream, &call("f(); loop {} //", &[])));
+        assert!(answer.contains("no name of a function"), "{answer}");
+        open.session.host().stop();
+        assert_eq!(ask(&mut stream, &call("twice", &[21])), [2]);
+        assert_eq!(ask(&mut stream, &[6]), [2]);
+    }
+}

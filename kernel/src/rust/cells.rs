@@ -70,10 +70,10 @@ impl Interrupter {
 
     /// Asks the running cell to stop; `asked` says how often the user has asked. The first stops the
     /// compiler, the second ends the process that runs code, the third the whole of it. May be called
-    /// again and again; without a Rust cell nothing happens.
-    pub fn interrupt(&self, asked: u64) {
+    /// again and again; without a Rust cell nothing happens, and the answer is false.
+    pub fn interrupt(&self, asked: u64) -> bool {
         let mut state = self.state();
-        let Some(line) = state.line.clone() else { return };
+        let Some(line) = state.line.clone() else { return false };
         let again = match state.last {
             None => true,
             Some((before, when)) => asked > before || when.elapsed() >= Duration::from_millis(100),
@@ -87,6 +87,7 @@ impl Interrupter {
                 line.send(&json!({"ask": "interrupt", "level": asked}));
             }
         }
+        true
     }
 }
 

@@ -31,7 +31,7 @@ impl Cells {
         let rust = magics.rust().interrupter();
         let interrupt = move |asked| {
             host.stop();
-            rust.interrupt(asked);
+            rust.interrupt(asked)
         };
         (Self { session, magics, own }, Arc::new(interrupt))
     }
