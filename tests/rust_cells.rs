@@ -4,8 +4,10 @@
 //! Where `WOOLSHED_RUST` names it, or it is installed, these tests run, in about a minute on an idle machine;
 //! where not, each says so.
 
+#[expect(dead_code, reason = "the kernel's own tests use the rest of it")]
 mod support;
 
+#[expect(dead_code, reason = "the tests of scripts use the rest of it")]
 #[path = "support/command.rs"]
 mod command;
 
@@ -82,7 +84,7 @@ fn a_step_taken_in_rust_shows_in_rhai_and_values_pass_both_ways() {
     assert_eq!(value(&mut client, "again.step(1); run.status().step"), "4");
     assert_eq!(
         value(&mut client, "xs[0] + xs[1] + options.a + options.b.len() + rows.len()"),
-        "11.0"
+        "11"
     );
     ok(&mut client, "fn half(x) { x / 2.0 } let deep = [#{a: [1, 2]}, \"é\"];");
     let code = "%%rust\nlab.call(\"half\", vec![3.0.into()])?.to::<f64>()? + 0.5";

@@ -340,10 +340,17 @@ impl Run {
         self.0.call("gate", vec![kind.into(), layer.into(), index.into()])?.to()
     }
 
+    /// Draws all gates of a run as one heat map, a row for each row of gates.
+    ///
+    /// As in Rhai: `run.gate_chart() -> Chart`.
+    pub fn gate_chart(&self) -> Result<Chart> {
+        self.0.call("gate_chart", vec![])?.to()
+    }
+
     /// Draws the gates of a kind as a heat map, one row a layer.
     ///
     /// As in Rhai: `run.gate_chart(kind: text) -> Chart`.
-    pub fn gate_chart(&self, kind: &str) -> Result<Chart> {
+    pub fn gate_chart_by_kind(&self, kind: &str) -> Result<Chart> {
         self.0.call("gate_chart", vec![kind.into()])?.to()
     }
 
@@ -669,6 +676,13 @@ impl Run {
         self.0.call("sparsity_chart", vec![])?.to()
     }
 
+    /// Gives a table of where the time of the run's steps went: `part`, `ms a step`, `share`.
+    ///
+    /// As in Rhai: `run.speed() -> Table`.
+    pub fn speed(&self) -> Result<Table> {
+        self.0.call("speed", vec![])?.to()
+    }
+
     /// Says where the run stands: `step`, `loss`, `lagrangian`, `tokens`, `overall_sparsity` and `sparsity`, a map from gate kind to `expected`, `target` and `scheduled` (the part of the target that applies now); `warnings` about the mixture, and `epochs`, where a domain that was used up began again.
     ///
     /// As in Rhai: `run.status() -> map`.
@@ -741,6 +755,13 @@ pub struct Table(Handle);
 proxy!(Table);
 
 impl Table {
+    /// Draws columns of shares, numbers from 0 to 1, as bars beside their numbers.
+    ///
+    /// As in Rhai: `table.bars(columns: array) -> Table`.
+    pub fn bars(&self, columns: impl Into<Value>) -> Result<Table> {
+        self.0.call("bars", vec![columns.into()])?.to()
+    }
+
     /// Gives one column of a table as an array.
     ///
     /// As in Rhai: `table.column(name: text) -> array`.
@@ -830,6 +851,13 @@ impl Table {
     /// As in Rhai: `table.markdown(options: map) -> text`.
     pub fn markdown_with(&self, options: impl Into<Value>) -> Result<String> {
         self.0.call("markdown", vec![options.into()])?.to()
+    }
+
+    /// Gives one page of a table: 50 rows, under a title that says which.
+    ///
+    /// As in Rhai: `table.page(number: int) -> Table`.
+    pub fn page(&self, number: i64) -> Result<Table> {
+        self.0.call("page", vec![number.into()])?.to()
     }
 
     /// Makes a long table wide: one row for each value of `rows`, one column for each value of `columns`, the cells of `values` where they meet.
@@ -945,6 +973,20 @@ pub struct Chart(Handle);
 proxy!(Chart);
 
 impl Chart {
+    /// Gives a chart as a PNG picture, 1520 pixels wide: in a notebook it is `image/png`, for tools that do not know SVG.
+    ///
+    /// As in Rhai: `chart.png() -> Png`.
+    pub fn png(&self) -> Result<Value> {
+        self.0.call("png", vec![])?.to()
+    }
+
+    /// Gives a chart as a PNG picture, 760 times `scale` pixels wide; `scale` is 0.5 to 4.
+    ///
+    /// As in Rhai: `chart.png(scale: any) -> Png`.
+    pub fn png_by_scale(&self, scale: impl Into<Value>) -> Result<Value> {
+        self.0.call("png", vec![scale.into()])?.to()
+    }
+
     /// Writes a chart to a file: SVG, or PNG when the name ends in `.png`.
     ///
     /// As in Rhai: `chart.save(path: text) -> text`.

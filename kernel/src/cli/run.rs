@@ -45,7 +45,7 @@ pub fn run(file: &Path, output: Option<&Path>, mut options: HostOptions) -> Exit
     let (stop, rust) = (session.host().clone(), magics.rust().interrupter());
     stop_on_ctrl_c(Arc::new(move |asked| {
         stop.stop();
-        rust.interrupt(asked);
+        rust.interrupt(asked)
     }));
     let name = file.display().to_string();
     let outcome = match Script::has_cells(&code) {
