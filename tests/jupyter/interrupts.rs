@@ -13,8 +13,9 @@ let d = load_domains(\"demo\", #{seq_len: 64, max_tokens: 20000});
 let r = prune(m, target_shape(#{layers: 3}), d, #{batch: 2});
 r.step(1);";
 
-/// Starts a cell, waits until it is at work, interrupts it, and gives the time to its reply.
-fn interrupted(raw: &mut Raw, code: &str, warm: Duration) -> Duration {
+/// Starts a cell, waits until it is at work, interrupts it, and gives the time to its reply with what it
+/// says.
+fn interrupted(raw: &mut Raw, code: &str, warm: Duration) -> (Duration, String) {
     let id = raw.send_cell(code);
     raw.hear_kind(&id, "execute_input");
     std::thread::sleep(warm);
@@ -23,7 +24,7 @@ fn interrupted(raw: &mut Raw, code: &str, warm: Duration) -> Duration {
     let reply = raw.reply(Channel::Shell, &id).content;
     let took = start.elapsed();
     assert_eq!(reply["ename"], "Interrupted", "{code}: {reply}");
-    took
+    (took, reply["evalue"].as_str().unwrap().to_owned())
 }
 
 fn run(raw: &mut Raw, code: &str) -> serde_json::Value {
@@ -64,14 +65,40 @@ fn whatever_runs_is_stopped_and_what_there_was_stays() {
         ("tables", "loop { table(\"t\", [#{a: 1}]).to_string(); }".to_owned(), 50),
     ];
     for (what, code, warm) in kinds {
-        let took = interrupted(&mut raw, &code, Duration::from_millis(warm));
-        println!("interrupt of {what}: {took:?}");
+        let (took, said) = interrupted(&mut raw, &code, Duration::from_millis(warm));
+        println!("interrupt of {what}: {took:?}: {said}");
+        assert!(said.starts_with("stopped at cell "), "{what}: {said}");
         // 100 ms is the aim on an idle machine, 20 of them waiting for cells on their way; tests share
         // their cores with others.
         assert!(took < Duration::from_millis(1500), "{what}: {took:?}");
     }
     run(&mut raw, "if kept != 7 { throw \"lost\" }");
     run(&mut raw, "r.step(1);");
+}
+
+#[test]
+fn large_models_are_made_saved_and_loaded_stoppably() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("large").display().to_string().replace('\\', "/");
+    let kernel = Kernel::start();
+    kernel.client();
+    let mut raw = Raw::connect(kernel.info());
+    // 50 million weights, 200 MB in f32.
+    let make = "new_model(#{layers: 4, hidden: 1024, heads: 8, intermediate: 2816})";
+    run(&mut raw, &format!("let large = {make}; large.save(\"{dir}\");"));
+    let kinds = [
+        ("making", format!("loop {{ {make}; }}"), "line 1"),
+        ("saving", format!("loop {{ large.save(\"{dir}-again\"); }}"), "save model, "),
+        ("loading", format!("loop {{ load_model(\"{dir}\"); }}"), "load"),
+    ];
+    for (what, code, told) in kinds {
+        let (took, said) = interrupted(&mut raw, &code, Duration::from_millis(400));
+        println!("interrupt of {what} 200 MB: {took:?}: {said}");
+        assert!(said.contains(told), "{what}: {said}");
+        // As above.
+        assert!(took < Duration::from_millis(1500), "{what}: {took:?}");
+    }
+    run(&mut raw, "large.generate(\"the\", #{max_tokens: 1});");
 }
 
 #[test]

@@ -32,6 +32,21 @@ fn stdout(said: &[Message]) -> String {
 }
 
 #[test]
+fn a_front_end_that_does_not_read_its_broadcasts_gets_its_replies() {
+    let kernel = Kernel::start();
+    kernel.client();
+    let mut raw = Raw::connect(kernel.info());
+    // 40 MB that nobody reads: more than the sockets hold.
+    for _ in 0..20 {
+        let start = std::time::Instant::now();
+        let id = raw.send_cell("let page = \"x\"; page.pad(2000000, \"x\"); show(page);");
+        assert_eq!(raw.reply(Channel::Shell, &id).content["status"], "ok");
+        // A reply overtakes after 100 ms; without that it waits 5 s.
+        assert!(start.elapsed().as_millis() < 2500, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn a_cell_asks_its_sender_and_gets_the_answer() {
     let (_kernel, mut raw) = start();
     let id = raw.send_cell("let name = input(\"Who? \"); `hello ${name}`");

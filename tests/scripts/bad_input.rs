@@ -122,7 +122,7 @@ fn an_unknown_option_is_told_the_nearest_one() {
         ),
         (
             "model.generate(\"the\", #{temprature: 1.0});",
-            ["unknown option `temprature` of generate", "did you mean `temperature`?"],
+            ["unknown option `temprature` of model.generate", "did you mean `temperature`?"],
         ),
     ] {
         fails(&bench, &setup, call, &parts);

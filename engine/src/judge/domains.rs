@@ -46,7 +46,7 @@ pub fn domain_losses(
             let (weights, rope) = (&weights, &rope);
             return Pass { weights, config, rope, gates, elastic, ids, tokens }.losses(&memory);
         }
-        let mut forward = Forward::with_rope(&weights, config, rope.clone());
+        let mut forward = Forward::with_rope(&weights, config, rope.clone()).watched(watch);
         if let Some(gates) = &tensors {
             forward = forward.gated(gates);
         }

@@ -19,6 +19,7 @@ use candle_core::{DType, Tensor};
 use super::{AttentionWeights, LlamaConfig, MlpWeights, ModelError, Weights};
 use crate::gate::GateTensors;
 use crate::ops::{self, Rope, RopeTable};
+use crate::progress::Watch;
 
 /// Everything a forward pass needs beside the ids.
 pub struct Forward<'a> {
@@ -27,6 +28,7 @@ pub struct Forward<'a> {
     eps: f64,
     head_dim: usize,
     rope: Rope,
+    watch: Option<&'a dyn Watch>,
 }
 
 /// A place of the residual stream. Layers count from 0.
@@ -71,7 +73,8 @@ impl<'a> Forward<'a> {
 
     /// Prepares passes with a rotary table made before.
     pub fn with_rope(weights: &'a Weights, config: &LlamaConfig, rope: Rope) -> Self {
-        Self { weights, gates: None, eps: config.rms_norm_eps, head_dim: config.head_dim, rope }
+        let (eps, head_dim) = (config.rms_norm_eps, config.head_dim);
+        Self { weights, gates: None, eps, head_dim, rope, watch: None }
     }
 
     /// Puts gates on.
@@ -80,10 +83,16 @@ impl<'a> Forward<'a> {
         self
     }
 
+    /// Lets whoever watches stop a pass between two layers: one of a large model takes seconds.
+    pub fn watched(mut self, watch: &'a dyn Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
     /// Gives the logits `(B*T, V)` of `ids`, B rows of `tokens` ids.
     ///
     /// # Errors
-    /// An id beyond the vocabulary; candle's.
+    /// An id beyond the vocabulary; an interrupt by whoever watches; candle's.
     pub fn logits(&self, ids: &[u32], tokens: usize) -> Result<Tensor, ModelError> {
         self.pass(ids, tokens, &mut |_, _| {})
     }
@@ -110,6 +119,9 @@ impl<'a> Forward<'a> {
         let mut x = self.embed(ids, &pass)?;
         see(Place::Embedding, &x);
         for l in 0..self.weights.layers.len() {
+            if self.watch.is_some_and(Watch::stop_requested) {
+                return Err(ModelError::Interrupted);
+            }
             x = self.layer(l, x, &pass, see)?;
         }
         self.end(&x, &pass, see)

@@ -12,6 +12,7 @@ use super::{
     AttentionBiases, AttentionWeights, HeadNorms, LayerWeights, LlamaConfig, MlpWeights, Model,
     ModelError, ModelOrigin, Tokenizer, Weights,
 };
+use crate::progress::{Unwatched, Watch};
 use crate::rng::Stream;
 
 const DEVIATION: f64 = 0.02;
@@ -32,15 +33,36 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::random_watched(name, config, tokenizer, seed, dtype, device, &Unwatched)
+    }
+
+    /// As [`Model::random`], stopped on request.
+    ///
+    /// # Errors
+    /// As [`Model::random`]; an interrupt.
+    pub fn random_watched(
+        name: &str,
+        config: LlamaConfig,
+        tokenizer: Option<Arc<Tokenizer>>,
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+        watch: &dyn Watch,
+    ) -> Result<Self, ModelError> {
         let origin = ModelOrigin::Random { config: config.to_json(), seed };
         let mut number = 0;
         let mut normal =
-            |rows: usize, columns: usize, deviation: f64| -> candle_core::Result<Tensor> {
+            |rows: usize, columns: usize, deviation: f64| -> Result<Tensor, ModelError> {
                 number += 1;
                 let mut stream = Stream::new(seed, "init", number);
-                let data: Vec<f32> =
-                    (0..rows * columns).map(|_| (deviation * stream.normal()) as f32).collect();
-                Tensor::from_vec(data, (rows, columns), device)?.to_dtype(dtype)
+                let mut data: Vec<f32> = Vec::with_capacity(rows * columns);
+                for _ in 0..rows {
+                    if watch.stop_requested() {
+                        return Err(ModelError::Interrupted);
+                    }
+                    data.extend((0..columns).map(|_| (deviation * stream.normal()) as f32));
+                }
+                Ok(Tensor::from_vec(data, (rows, columns), device)?.to_dtype(dtype)?)
             };
         let ones = |n: usize| Tensor::ones(n, dtype, device);
         let (d, f) = (config.hidden, config.intermediate);
@@ -59,7 +81,7 @@ impl Model {
                 head_norms: None,
             };
             if config.attention_bias {
-                let mut bias = |n: usize| normal(1, n, DEVIATION)?.squeeze(0);
+                let mut bias = |n: usize| Ok::<_, ModelError>(normal(1, n, DEVIATION)?.squeeze(0)?);
                 let o = config.family.biases_output().then(|| bias(d)).transpose()?;
                 attention.biases =
                     Some(AttentionBiases { q: bias(q)?, k: bias(kv)?, v: bias(kv)?, o });

@@ -5,6 +5,7 @@
 //! by the `safetensors` crate, so that tensors are converted one at a time, a conversion may fail,
 //! and the same model gives the same bytes every time (that crate orders metadata at random).
 
+mod disk;
 #[cfg(test)]
 pub(crate) mod tiny;
 
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
+use disk::Disk;
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::{CONFIG, INDEX, PROVENANCE, SINGLE, TOKENIZER, promises, some};
 use super::{LlamaConfig, Model, ModelError, ModelOrigin, Tokenizer, card};
+use crate::progress::{Unwatched, Watch};
 
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION: &str = "generation_config.json";
@@ -48,13 +51,26 @@ impl Model {
     /// Layers differ in shape or lack a part; a value does not fit f16; the folder holds files that
     /// are no model's; a file cannot be written.
     pub fn save(&self, dir: &Path, options: &SaveOptions) -> Result<Vec<PathBuf>, ModelError> {
+        self.save_watched(dir, options, &Unwatched)
+    }
+
+    /// As [`Model::save`], told how far it is, and stopped on request: then the folder is as it was.
+    ///
+    /// # Errors
+    /// As [`Model::save`]; an interrupt.
+    pub fn save_watched(
+        &self,
+        dir: &Path,
+        options: &SaveOptions,
+        watch: &dyn Watch,
+    ) -> Result<Vec<PathBuf>, ModelError> {
         let dtype = save_dtype(&self.config, options.dtype)?;
         self.check_uniform()?;
         let stale = replaceable(dir)?;
         let exists = dir.is_dir();
         let scratch = Scratch::new(dir, exists)?;
         let mut names = vec![SINGLE];
-        write_safetensors(self, dtype, &self.metadata(options), &scratch.0.join(SINGLE))?;
+        write_safetensors(self, dtype, &self.metadata(options), &scratch.0.join(SINGLE), watch)?;
         if let Some(tokenizer) = &self.tokenizer {
             write(&scratch.0.join(TOKENIZER), tokenizer.bytes())?;
             let config = tokenizer_config(tokenizer, &self.config);
@@ -275,6 +291,7 @@ fn write_safetensors(
     dtype: DType,
     metadata: &[(String, String)],
     path: &Path,
+    watch: &dyn Watch,
 ) -> Result<(), ModelError> {
     let tensors = model.weights.named();
     let mut header = Map::new();
@@ -291,8 +308,13 @@ fn write_safetensors(
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    let failed = |error| ModelError::io("write", path)(error);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
+    let failed = |error| match watch.stop_requested() {
+        true => ModelError::Interrupted,
+        false => ModelError::io("write", path)(error),
+    };
+    let total = end as u64;
+    let disk = Disk::new(File::create(path).map_err(failed)?, total, watch);
+    let mut out = BufWriter::with_capacity(1 << 20, disk);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     out.write_all(&header).map_err(failed)?;
     for (name, tensor) in &tensors {
@@ -305,9 +327,9 @@ fn write_safetensors(
             other => other.into(),
         })?;
     }
-    let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    let disk = out.into_inner().map_err(|error| failed(error.into_error()))?;
     // A rename may reach the disk before the content does; the content goes first.
-    file.sync_all().map_err(failed)
+    disk.file().sync_all().map_err(failed)
 }
 
 /// Checks that f16 can hold every value: what lies beyond would turn into infinity in silence.
@@ -347,7 +369,6 @@ mod tests {
     use super::*;
     use crate::model::checkpoint::{LoadOptions, load_folder};
     use crate::model::{LayerWeights, Weights};
-    use crate::progress::Unwatched;
 
     fn load(dir: &Path) -> Model {
         load_folder(dir, &LoadOptions::default(), &Unwatched).unwrap()

@@ -162,7 +162,7 @@ impl Model {
         self.0.call("random_cut", vec![target.into(), options.into()])?.to()
     }
 
-    /// Samples `n` documents from the model, each from its beginning; temperature 1 unless the options say otherwise.
+    /// Samples `n` documents from the model, each from its beginning.
     ///
     /// As in Rhai: `model.sample(n: int, options: map) -> array`.
     pub fn sample(&self, n: i64, options: impl Into<Value>) -> Result<Value> {
@@ -176,7 +176,7 @@ impl Model {
         self.0.call("save", vec![dir.into()])?.to()
     }
 
-    /// Writes the model to a folder.
+    /// Writes the model to a folder, with options.
     ///
     /// As in Rhai: `model.save(dir: text, options: map) -> text`.
     pub fn save_with(&self, dir: &str, options: impl Into<Value>) -> Result<String> {
@@ -416,7 +416,7 @@ impl Run {
         self.0.call("journal", vec![])?.to()
     }
 
-    /// Sets when snapshots are taken and how much they may hold: `every` (steps; at each evaluation when left out, 0 keeps none), `mb` (1074).
+    /// Sets when snapshots are taken and how much they may hold.
     ///
     /// As in Rhai: `run.keep(options: map)`.
     pub fn keep(&self, options: impl Into<Value>) -> Result<()> {
@@ -591,7 +591,7 @@ impl Run {
         self.0.call("save", vec![dir.into()])?.to()
     }
 
-    /// Saves the run into a folder.
+    /// Saves the run into a folder, with options.
     ///
     /// As in Rhai: `run.save(dir: text, options: map) -> text`.
     pub fn save_with(&self, dir: &str, options: impl Into<Value>) -> Result<String> {
@@ -619,7 +619,7 @@ impl Run {
         self.0.call("script", vec![])?.to()
     }
 
-    /// Changes options of a run from now on: `lr`, `lr_warmup`, `lr_floor`, `clip`, `gate_lr`, `multiplier_lr`, `steps` (the length of the schedule), `sparsity_warmup`, `sparsity`, `batch`, `eval_every`, `rule`, `eta`, `smoothing`, `floor`, `ceiling`, `mixture`, `reference`.
+    /// Changes options of a run from now on.
     ///
     /// As in Rhai: `run.set(options: map)`.
     pub fn set(&self, options: impl Into<Value>) -> Result<()> {
@@ -825,7 +825,7 @@ impl Table {
         self.0.call("latex", vec![])?.to()
     }
 
-    /// Gives a table as LaTeX.
+    /// Gives a table as LaTeX, with options.
     ///
     /// As in Rhai: `table.latex(options: map) -> text`.
     pub fn latex_with(&self, options: impl Into<Value>) -> Result<String> {
@@ -846,7 +846,7 @@ impl Table {
         self.0.call("markdown", vec![])?.to()
     }
 
-    /// Gives a table as Markdown.
+    /// Gives a table as Markdown, with options.
     ///
     /// As in Rhai: `table.markdown(options: map) -> text`.
     pub fn markdown_with(&self, options: impl Into<Value>) -> Result<String> {
@@ -895,7 +895,7 @@ impl Table {
         self.0.call("save_latex", vec![path.into()])?.to()
     }
 
-    /// Writes a table as LaTeX.
+    /// Writes a table as LaTeX, with options.
     ///
     /// As in Rhai: `table.save_latex(path: text, options: map) -> text`.
     pub fn save_latex_with(&self, path: &str, options: impl Into<Value>) -> Result<String> {
@@ -909,7 +909,7 @@ impl Table {
         self.0.call("save_md", vec![path.into()])?.to()
     }
 
-    /// Writes a table as Markdown.
+    /// Writes a table as Markdown, with options.
     ///
     /// As in Rhai: `table.save_md(path: text, options: map) -> text`.
     pub fn save_md_with(&self, path: &str, options: impl Into<Value>) -> Result<String> {
@@ -1058,11 +1058,18 @@ pub fn help() -> Result<()> {
     crate::lab.call("help", vec![])?.to()
 }
 
-/// Shows what a function does, with its options and an example.
+/// Shows what a name means: a function with its options and an example (`"prune"`, `"run.step"`), a type (`"Run"`), or an option (`"lr"`, `"prune.lr"`).
 ///
 /// As in Rhai: `help(name: text)`.
 pub fn help_by_name(name: &str) -> Result<()> {
     crate::lab.call("help", vec![name.into()])?.to()
+}
+
+/// Shows what can be done with a value: the functions that are called on it.
+///
+/// As in Rhai: `help(value: any)`.
+pub fn help_by_value(value: impl Into<Value>) -> Result<()> {
+    crate::lab.call("help", vec![value.into()])?.to()
 }
 
 /// Asks the user for a line without saying what for.
@@ -1100,7 +1107,7 @@ pub fn load_domains(from: &str) -> Result<Domains> {
     crate::lab.call("load_domains", vec![from.into()])?.to()
 }
 
-/// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when left out), `eval_fraction` (0.1 of the rows), `eval_rows` (32 at most), `seed` (of the demo), `model` (whose tokenizer reads them; the model loaded last when left out).
+/// Loads domains with options.
 ///
 /// As in Rhai: `load_domains(from: text, options: map) -> Domains`.
 pub fn load_domains_with(from: &str, options: impl Into<Value>) -> Result<Domains> {
@@ -1124,7 +1131,7 @@ pub fn load_model(spec: &str) -> Result<Model> {
     crate::lab.call("load_model", vec![spec.into()])?.to()
 }
 
-/// Loads a model with options: `device` ("auto"), and for a hub id `revision`, `token`, `cache_dir`, `endpoint`, `offline`.
+/// Loads a model with options; all but `device` are for a hub id.
 ///
 /// As in Rhai: `load_model(spec: text, options: map) -> Model`.
 pub fn load_model_with(spec: &str, options: impl Into<Value>) -> Result<Model> {
@@ -1138,7 +1145,7 @@ pub fn mean(values: impl Into<Value>) -> Result<Value> {
     crate::lab.call("mean", vec![values.into()])?.to()
 }
 
-/// Makes a model of random weights, to train from nothing: `layers`, `hidden`, `heads`, `kv_heads`, `head_dim`, `intermediate`, `max_positions`, `seed`.
+/// Makes a model of random weights, to train from nothing.
 ///
 /// As in Rhai: `new_model(options: map) -> Model`.
 pub fn new_model(options: impl Into<Value>) -> Result<Model> {
@@ -1159,7 +1166,7 @@ pub fn prepare(source: &str, dir: &str) -> Result<Table> {
     crate::lab.call("prepare", vec![source.into(), dir.into()])?.to()
 }
 
-/// Tokenises a folder of text with options: `model` (whose tokenizer reads it; the model loaded last when left out), `format` ("tokens", files that are mapped, or "mds", shards as LLM-Shearing reads them), `text_field` ("text": the field or column with the document).
+/// Tokenises a folder of text with options.
 ///
 /// As in Rhai: `prepare(source: text, dir: text, options: map) -> Table`.
 pub fn prepare_with(source: &str, dir: &str, options: impl Into<Value>) -> Result<Table> {
@@ -1201,7 +1208,7 @@ pub fn recover(model: &Model, domains: &Domains) -> Result<Run> {
     crate::lab.call("recover", vec![model.into(), domains.into()])?.to()
 }
 
-/// Starts to continue the pre-training of a model.
+/// Starts to continue the pre-training of a model with options.
 ///
 /// As in Rhai: `recover(model: Model, domains: Domains, options: map) -> Run`.
 pub fn recover_with(model: &Model, domains: &Domains, options: impl Into<Value>) -> Result<Run> {
@@ -1215,7 +1222,7 @@ pub fn resume(dir: &str) -> Result<Run> {
     crate::lab.call("resume", vec![dir.into()])?.to()
 }
 
-/// Resumes a saved run.
+/// Resumes a saved run, with options.
 ///
 /// As in Rhai: `resume(dir: text, options: map) -> Run`.
 pub fn resume_with(dir: &str, options: impl Into<Value>) -> Result<Run> {
@@ -1296,7 +1303,7 @@ pub fn table_by_columns(
     crate::lab.call("table", vec![title.into(), columns.into(), rows.into()])?.to()
 }
 
-/// Names the dimensions to prune to: `layers`, `hidden`, `heads`, `kv_heads`, `intermediate`.
+/// Names the dimensions to prune to.
 ///
 /// As in Rhai: `target_shape(dimensions: map) -> TargetShape`.
 pub fn target_shape(dimensions: impl Into<Value>) -> Result<TargetShape> {

@@ -237,7 +237,7 @@ mod tests {
         fn complete(&self, _code: &str, cursor_chars: usize) -> Completion {
             Completion { matches: Vec::new(), start: cursor_chars, end: cursor_chars }
         }
-        fn inspect(&self, code: &str, _cursor_chars: usize) -> Option<Display> {
+        fn inspect(&self, code: &str, _cursor_chars: usize, _more: bool) -> Option<Display> {
             Some(Display::text(code))
         }
     }

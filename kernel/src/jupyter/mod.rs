@@ -97,8 +97,8 @@ pub trait Look {
     /// What can stand at the cursor.
     fn complete(&self, code: &str, cursor_chars: usize) -> Completion;
 
-    /// Help for the name at the cursor.
-    fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display>;
+    /// Help for the name at the cursor; `more` asks for everything there is to say.
+    fn inspect(&self, code: &str, cursor_chars: usize, more: bool) -> Option<Display>;
 }
 
 /// A cell to be run.

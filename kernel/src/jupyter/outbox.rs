@@ -174,6 +174,19 @@ impl Outbox {
         }
     }
 
+    /// The next reply of the shell socket, past everything that waits before it: for a front end that
+    /// does not read its broadcasts.
+    pub fn next_reply(&self) -> Option<Outgoing> {
+        let mut state = self.lock();
+        let is_reply = |e: &Entry| matches!(e, Entry::Message { channel: Channel::Shell, .. });
+        let at = state.waiting.iter().position(is_reply)?;
+        let Some(Entry::Message { message, bytes, .. }) = state.waiting.remove(at) else {
+            return None;
+        };
+        state.bytes -= bytes;
+        Some(message)
+    }
+
     /// A panic elsewhere leaves the queue whole: every change is one push or pop.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

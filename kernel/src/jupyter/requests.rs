@@ -73,7 +73,10 @@ pub fn look(names: &dyn Look, request: &Incoming) -> Value {
     let cursor = cursor(request, code);
     let looking = AssertUnwindSafe(|| match request.kind() {
         "complete_request" => messages::complete(&names.complete(code, cursor)),
-        "inspect_request" => messages::inspect(names.inspect(code, cursor).as_ref()),
+        "inspect_request" => {
+            let more = request.number("detail_level").unwrap_or(0) > 0;
+            messages::inspect(names.inspect(code, cursor, more).as_ref())
+        }
         _ => messages::is_complete(&names.completeness(code)),
     });
     catch_unwind(looking).unwrap_or_else(|panic| {

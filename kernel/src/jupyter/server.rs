@@ -34,6 +34,8 @@ use crate::session::Unanswered;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same once it has not read for that long, until it reads again.
 const SHORT_PATIENCE: Duration = Duration::from_millis(50);
+/// How long replies wait behind a broadcast that a front end does not take.
+const OVERTAKE: Duration = Duration::from_millis(100);
 /// How long shutdown waits for the running cell; then the process ends under it.
 const LAST_CELL: Duration = Duration::from_secs(1);
 /// Time for the system to take the last bytes from the sockets' own queues.
@@ -328,20 +330,22 @@ async fn write(
             }
             // It ends with the kernel only.
             Channel::Stdin => drop(ask.send(message)),
-            Channel::Iopub => match timeout(patience, send(&mut iopub, &shared, message)).await {
-                Ok(sent) => {
-                    patience = PATIENCE;
-                    if let Err(error) = sent {
-                        log(format_args!("iopub: a broadcast is lost: {error}"));
+            Channel::Iopub => {
+                match broadcast(&mut iopub, &mut shell, &shared, message, patience).await {
+                    Some(sent) => {
+                        patience = PATIENCE;
+                        if let Err(error) = sent {
+                            log(format_args!("iopub: a broadcast is lost: {error}"));
+                        }
+                    }
+                    None => {
+                        if patience == PATIENCE {
+                            log(format_args!("iopub: a front end has not read for 5 s"));
+                        }
+                        patience = SHORT_PATIENCE;
                     }
                 }
-                Err(_) => {
-                    if patience == PATIENCE {
-                        log(format_args!("iopub: a front end has not read for 5 s"));
-                    }
-                    patience = SHORT_PATIENCE;
-                }
-            },
+            }
         }
     }
 }
@@ -354,6 +358,32 @@ async fn send(
     let frames = shared.wire.encode(message);
     let frames = ZmqMessage::try_from(frames).expect("a message has at least six frames");
     socket.send(frames).await
+}
+
+/// Sends a broadcast; none when a front end did not take it in time. Replies do not wait behind a front
+/// end that does not read: they overtake then.
+async fn broadcast(
+    iopub: &mut XPubSocket,
+    shell: &mut RouterSendHalf,
+    shared: &Shared,
+    message: Outgoing,
+    patience: Duration,
+) -> Option<Result<(), zeromq::ZmqError>> {
+    let start = Instant::now();
+    let mut sending = std::pin::pin!(send(iopub, shared, message));
+    loop {
+        if let Ok(sent) = timeout(OVERTAKE.min(patience), &mut sending).await {
+            return Some(sent);
+        }
+        if start.elapsed() >= patience {
+            return None;
+        }
+        while let Some(reply) = shared.outbox.next_reply() {
+            if let Err(error) = send(shell, shared, reply).await {
+                log(format_args!("shell: a reply is lost: {error}"));
+            }
+        }
+    }
 }
 
 /// The greeting of a new subscriber; its topic is the subscription, or it would not arrive.

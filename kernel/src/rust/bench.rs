@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rhai::{AST, Dynamic, Engine, Scope};
 use woolshed_engine::names::nearest;
 
-use crate::session::{Diagnostic, Host, is_interrupt};
+use crate::script::help::Catalog;
+use crate::session::{Diagnostic, Host, Known, is_interrupt};
 
 /// Why a call has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +116,8 @@ impl Bench {
             if is_interrupt(&error) {
                 return CallError::Interrupted;
             }
-            let said = Diagnostic::runtime(name, "", &error, &self.rhai);
+            let said =
+                Diagnostic::runtime(name, "", &error, &Known::functions(&Catalog::new(&self.rhai)));
             let hint = said.hint.map_or(String::new(), |hint| format!(" ({hint})"));
             CallError::Failed(format!("{}{hint}", said.message))
         })

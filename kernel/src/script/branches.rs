@@ -12,8 +12,10 @@ use woolshed_engine::view::branches::{self, Branch};
 use woolshed_engine::view::{Chart, Table};
 
 use super::domains::DomainsHandle;
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::reference::script_type;
+use super::run_lists::snapshot_mb;
 use super::run_options::{MB, keep_policy, rule};
 use super::runs::{RunHandle, settle};
 use super::{ScriptResult, convert, display, fail, host, raise, recipe};
@@ -25,19 +27,86 @@ pub(super) fn register(rhai: &mut Engine) {
 /// Steps between two saves of `autosave`, and the snapshots it leaves, unless it is told.
 const AUTOSAVE: (u64, usize) = (50, 2);
 
+/// Lists of options, for [`super::option_list::lists`].
+pub(super) const LISTS: [&OptionList; 4] = [&SAVE, &RESUME, &KEEP, &AUTOSAVE_OPTIONS];
+
+/// Where a model computes.
+pub(super) const DEVICE: KnownOption = KnownOption::new(
+    "device",
+    Takes::WordOr(&["auto", "cpu"], "\"cuda:N\" of a build with CUDA", None),
+    || "auto".into(),
+    "where the model computes",
+);
+
+const SAVE: OptionList = OptionList::new(
+    "run.save",
+    &[&[KnownOption::open("keep", Takes::Count, "all", "so many snapshots stay, the newest")]],
+);
+
+const RESUME: OptionList = OptionList::new(
+    "resume",
+    &[&[
+        KnownOption::open("step", Takes::Count, "the last", "the step of the snapshot"),
+        KnownOption::open(
+            "domains",
+            Takes::Handle("Domains"),
+            "made again as they were made",
+            "the same data from another place",
+        ),
+        DEVICE,
+        KnownOption::open(
+            "rule",
+            Takes::Other("a closure"),
+            "",
+            "the closure that was the run's mixture rule: no folder holds it",
+        ),
+    ]],
+);
+
+const KEEP: OptionList = OptionList::new(
+    "run.keep",
+    &[&[
+        KnownOption::open(
+            "every",
+            Takes::Count,
+            "at each evaluation",
+            "steps between snapshots; 0 keeps none",
+        ),
+        KnownOption::new("mb", Takes::Number, snapshot_mb, "the most that all snapshots hold, MB"),
+    ]],
+);
+
+const AUTOSAVE_OPTIONS: OptionList = OptionList::new(
+    "run.autosave",
+    &[&[
+        KnownOption::new(
+            "every",
+            Takes::Count,
+            || AUTOSAVE.0.to_string(),
+            "steps between saves; 0 ends them",
+        ),
+        KnownOption::new(
+            "keep",
+            Takes::Count,
+            || AUTOSAVE.1.to_string(),
+            "so many snapshots stay, the newest",
+        ),
+    ]],
+);
+
 fn best_map(best: &Best) -> Map {
     convert::map([("step", convert::int(best.step)), ("loss", Dynamic::from_float(best.loss))])
 }
 
 fn save_to(ctx: &NativeCallContext, run: &RunHandle, dir: &str, map: Map) -> ScriptResult<String> {
-    let options = Options::new("run.save", map, &["keep"])?;
+    let options = Options::new(&SAVE, map)?;
     let keep = options.size("keep")?.unwrap_or(usize::MAX);
     let folder = run.lock().save(&host(ctx)?.place(dir), keep).map_err(raise)?;
     Ok(folder.display().to_string())
 }
 
 fn resume_from(ctx: &NativeCallContext, dir: &str, map: Map) -> ScriptResult<RunHandle> {
-    let options = Options::new("resume", map, &["step", "domains", "device", "rule"])?;
+    let options = Options::new(&RESUME, map)?;
     let host = host(ctx)?;
     let domains = match options.value("domains") {
         None => None,
@@ -227,9 +296,8 @@ mod functions {
         convert::map([("steps", steps.into()), ("mb", Dynamic::from_float(bytes as f64 / MB))])
     }
 
-    /// Sets when snapshots are taken and how much they may hold: `every` (steps; at each evaluation
-    /// when left out, 0 keeps none), `mb` (1074). What the bound has no room for goes, spread evenly
-    /// over the run.
+    /// Sets when snapshots are taken and how much they may hold. What the bound has no room for goes,
+    /// spread evenly over the run.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -239,7 +307,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn keep(run: &mut RunHandle, options: Map) -> ScriptResult<()> {
-        let options = Options::new("run.keep", options, &["every", "mb"])?;
+        let options = Options::new(&KEEP, options)?;
         let policy = keep_policy(&options, "every", "mb")?;
         run.lock().keep(policy.unwrap_or_else(KeepPolicy::default));
         Ok(())
@@ -265,8 +333,7 @@ mod functions {
         save_to(&ctx, run, dir, Map::new())
     }
 
-    /// Saves the run into a folder. Option: `keep` (so many snapshots stay, the newest; all when left
-    /// out).
+    /// Saves the run into a folder, with options.
     ///
     /// ```rhai
     /// let model = new_model(#{layers: 2, hidden: 32, heads: 4});
@@ -285,8 +352,7 @@ mod functions {
         save_to(&ctx, run, dir, options)
     }
 
-    /// Saves the run into a folder every few steps from now on. Options: `every` (50 steps; 0 ends
-    /// it), `keep` (2 snapshots).
+    /// Saves the run into a folder every few steps from now on.
     ///
     /// ```rhai
     /// let model = new_model(#{layers: 2, hidden: 32, heads: 4});
@@ -303,7 +369,7 @@ mod functions {
         dir: &str,
         options: Map,
     ) -> ScriptResult<()> {
-        let options = Options::new("run.autosave", options, &["every", "keep"])?;
+        let options = Options::new(&AUTOSAVE_OPTIONS, options)?;
         let every = options.count("every")?.unwrap_or(AUTOSAVE.0);
         let keep = options.size("keep")?.unwrap_or(AUTOSAVE.1);
         run.lock().autosave(Some(Autosave { dir: host(&ctx)?.place(dir), every, keep }));
@@ -326,9 +392,7 @@ mod functions {
         resume_from(&ctx, dir, Map::new())
     }
 
-    /// Resumes a saved run. Options: `step` (of the snapshot; the last when left out), `domains` (the
-    /// same data from another place; made again as they were made when left out), `device` ("auto"),
-    /// `rule` (the closure of a run that had one as its mixture rule: no folder holds it).
+    /// Resumes a saved run, with options.
     ///
     /// ```rhai
     /// let model = new_model(#{layers: 2, hidden: 32, heads: 4});

@@ -12,6 +12,7 @@ use woolshed_engine::data::{DomainOptions, Domains, Special, TokenType, demo};
 use woolshed_engine::model::{Model, Tokenizer};
 use woolshed_engine::view::{Column, Portrait, Table};
 
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::remote::{self, CHOICE, Data, HUB, Remote};
 use super::{ScriptResult, fail, host, raise};
@@ -37,18 +38,79 @@ enum From {
     Texts(Vec<(String, Vec<String>)>),
 }
 
-/// Options of `load_domains`, as scripts name them.
-const OWN: [&str; 9] = [
-    "seq_len",
-    "eval_fraction",
-    "eval_rows",
-    "max_tokens",
-    "seed",
+/// Options of `load_domains`.
+pub(super) const LOAD_DOMAINS: OptionList = OptionList::new(
+    "load_domains",
+    &[
+        &[
+            KnownOption::new(
+                "seq_len",
+                Takes::Count,
+                || DomainOptions::default().seq_len.to_string(),
+                "tokens a row",
+            ),
+            KnownOption::open(
+                "max_tokens",
+                Takes::Count,
+                "all",
+                "tokens after which the rest of a domain is left unread",
+            ),
+            KnownOption::new(
+                "eval_fraction",
+                Takes::Number,
+                || DomainOptions::default().eval_fraction.to_string(),
+                "the share of a domain's rows that is kept for evaluation, the first ones",
+            ),
+            KnownOption::new(
+                "eval_rows",
+                Takes::Count,
+                || DomainOptions::default().eval_rows.to_string(),
+                "the most evaluation rows of a domain",
+            ),
+            KnownOption::open(
+                "seed",
+                Takes::Count,
+                "the session's, 17",
+                "what the demo is drawn from",
+            ),
+            MODEL,
+            TEXT_FIELD,
+            KnownOption::new(
+                "tokens_field",
+                Takes::Text,
+                || DomainOptions::default().tokens_field,
+                "the column of a shard or parquet file that holds token ids",
+            ),
+            KnownOption::open(
+                "token_type",
+                Takes::Word(&TOKEN_TYPES),
+                "found out",
+                "the type of ids in a column of plain bytes",
+            ),
+        ],
+        &CHOICE,
+        &HUB,
+    ],
+);
+
+/// Types of ids.
+const TOKEN_TYPES: [&str; 8] = ["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64"];
+
+/// Whose tokenizer reads text.
+pub(super) const MODEL: KnownOption = KnownOption::open(
     "model",
+    Takes::Handle("Model"),
+    "the one loaded last",
+    "the model whose tokenizer reads the text",
+);
+
+/// Where the document is.
+pub(super) const TEXT_FIELD: KnownOption = KnownOption::new(
     "text_field",
-    "tokens_field",
-    "token_type",
-];
+    Takes::Text,
+    || DomainOptions::default().text_field,
+    "the field or column that holds the document",
+);
 
 pub(super) fn register(rhai: &mut Engine) {
     rhai.register_type_with_name::<DomainsHandle>("Domains");
@@ -180,7 +242,7 @@ fn token_type(options: &Options) -> ScriptResult<Option<TokenType>> {
     let Some(name) = options.text("token_type")? else { return Ok(None) };
     match TokenType::from_name(&name) {
         Some(kind) => Ok(Some(kind)),
-        None => Err(options.no_choice("token_type", &name, &TokenType::ALL.map(TokenType::name))),
+        None => Err(options.no_choice("token_type", &name)),
     }
 }
 
@@ -191,8 +253,7 @@ enum Given<'a> {
 }
 
 fn load(ctx: &NativeCallContext, given: Given, options: Map) -> ScriptResult<DomainsHandle> {
-    let known = [&OWN[..], &CHOICE, &HUB].concat();
-    let options = Options::new("load_domains", options, &known)?;
+    let options = Options::new(&LOAD_DOMAINS, options)?;
     let default = DomainOptions::default();
     let checked = DomainOptions {
         seq_len: options.size("seq_len")?.unwrap_or(default.seq_len),
@@ -262,15 +323,7 @@ mod functions {
         load(&ctx, Given::Name(from), Map::new())
     }
 
-    /// Loads domains with options: `seq_len` (128 tokens a row), `max_tokens` (a domain; all when
-    /// left out), `eval_fraction` (0.1 of the rows), `eval_rows` (32 at most), `seed` (of the demo),
-    /// `model` (whose tokenizer reads them; the model loaded last when left out). Of files:
-    /// `text_field` ("text": the field or column that holds the document), `tokens_field` ("tokens":
-    /// the column of a shard or parquet file that holds token ids), `token_type` ("u16", "u32", "i64"
-    /// and so on: the type of ids in a column of plain bytes; found out when left out). Of the hub:
-    /// `path` (the folder of the data set that holds the domains; its root), `files` (most files a
-    /// domain; all, if they are no more than 100 together), `revision` ("main": a branch, tag or commit),
-    /// `offline`, `token`, `cache_dir`, `endpoint` (as for `load_model`).
+    /// Loads domains with options. From `path` on they are of data of the hub.
     ///
     /// ```rhai
     /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 20000});

@@ -6,7 +6,8 @@ use woolshed_engine::gate::GatePlace;
 use woolshed_engine::run::Edit;
 
 use super::options::{Options, whole};
-use super::run_options::{CHANGES, changes, gate_kind, rule};
+use super::run_lists::SET;
+use super::run_options::{changes, gate_kind, rule};
 use super::runs::RunHandle;
 use super::shapes::TargetHandle;
 use super::{ScriptResult, fail, host, raise};
@@ -298,10 +299,7 @@ mod functions {
         edit(&ctx, run, &Edit::Target { target: target.0 })
     }
 
-    /// Changes options of a run from now on: `lr`, `lr_warmup`, `lr_floor`, `clip`, `gate_lr`,
-    /// `multiplier_lr`, `steps` (the length of the schedule), `sparsity_warmup`, `sparsity`, `batch`,
-    /// `eval_every`, `rule`, `eta`, `smoothing`, `floor`, `ceiling`, `mixture`, `reference`. They mean
-    /// what they mean to `prune`.
+    /// Changes options of a run from now on. They mean what they mean to `prune`.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -313,7 +311,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn set(ctx: NativeCallContext, run: &mut RunHandle, options: Map) -> ScriptResult<()> {
-        let options = Options::new("run.set", options, &CHANGES)?;
+        let options = Options::new(&SET, options)?;
         let (rule, custom) = rule(&ctx, &options)?;
         let changes = changes(&options, rule, &run.lock(), &host(&ctx)?)?;
         edit(&ctx, run, &Edit::Set(Box::new(changes)))?;

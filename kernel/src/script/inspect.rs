@@ -12,6 +12,7 @@ use woolshed_engine::view::panel::{PanelModel, cost_chart, cost_table};
 use woolshed_engine::view::{self, Chart, Table};
 
 use super::edits::place;
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::run_options::gate_kind;
 use super::runs::RunHandle;
@@ -121,8 +122,19 @@ fn tensor(error: candle_core::Error) -> Box<rhai::EvalAltResult> {
 /// Shortest time that a speed is measured for, seconds.
 const SECONDS: f64 = 0.5;
 
-fn panel_options(of: &'static str, map: Map) -> ScriptResult<f64> {
-    let options = Options::new(of, map, &["seconds"])?;
+/// Options of `run.panel`.
+pub(super) const PANEL: OptionList = OptionList::new(
+    "run.panel",
+    &[&[KnownOption::new(
+        "seconds",
+        Takes::Number,
+        || SECONDS.to_string(),
+        "the shortest time that a speed is measured for, seconds",
+    )]],
+);
+
+fn panel_options(map: Map) -> ScriptResult<f64> {
+    let options = Options::new(&PANEL, map)?;
     Ok(options.float("seconds")?.unwrap_or(SECONDS))
 }
 
@@ -426,7 +438,7 @@ mod functions {
     /// ```
     #[rhai_fn(global, pure, return_raw)]
     pub fn panel(ctx: NativeCallContext, run: &mut RunHandle, options: Map) -> ScriptResult<Table> {
-        let seconds = panel_options("run.panel", options)?;
+        let seconds = panel_options(options)?;
         let run = run.lock();
         let models = models(&run, seconds, &host(&ctx)?)?;
         cost_table(&models, &run.mixture().names).map_err(raise)

@@ -1,9 +1,11 @@
 //! Script functions of the session itself: show, param, help.
 
 use rhai::plugin::*;
-use rhai::{Dynamic, Engine, NativeCallContext};
+use rhai::{Dynamic, Engine, FnPtr, NativeCallContext};
 
-use super::{ScriptResult, fail, host, parameters, reference};
+use super::help::Catalog;
+use super::reference::script_type;
+use super::{ScriptResult, fail, host, parameters};
 
 pub(super) fn register(rhai: &mut Engine) {
     super::register_global(rhai, exported_module!(functions));
@@ -43,18 +45,37 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn help(ctx: NativeCallContext) -> ScriptResult<()> {
-        host(&ctx)?.output().display(&reference::overview(ctx.engine()));
+        host(&ctx)?.output().display(&Catalog::new(ctx.engine()).overview());
         Ok(())
     }
 
-    /// Shows what a function does, with its options and an example.
+    /// Shows what a name means: a function with its options and an example (`"prune"`,
+    /// `"run.step"`), a type (`"Run"`), or an option (`"lr"`, `"prune.lr"`).
     ///
     /// ```rhai
     /// help("prune");
+    /// help("run.set.lr");
     /// ```
     #[rhai_fn(name = "help", return_raw)]
     pub fn help_on(ctx: NativeCallContext, name: &str) -> ScriptResult<()> {
-        host(&ctx)?.output().display(&reference::help(ctx.engine(), name).map_err(fail)?);
+        let help = Catalog::new(ctx.engine()).help(name, false).map_err(fail)?;
+        host(&ctx)?.output().display(&help);
+        Ok(())
+    }
+
+    /// Shows what can be done with a value: the functions that are called on it.
+    ///
+    /// ```rhai
+    /// help(load_model("demo"));
+    /// ```
+    #[rhai_fn(name = "help", return_raw)]
+    pub fn help_on_value(ctx: NativeCallContext, value: Dynamic) -> ScriptResult<()> {
+        let rhai = ctx.engine();
+        let help = match value.clone().try_cast::<FnPtr>() {
+            Some(pointer) => Catalog::new(rhai).help(pointer.fn_name(), false).map_err(fail)?,
+            None => Catalog::new(rhai).of_type(&script_type(rhai.map_type_name(value.type_name()))),
+        };
+        host(&ctx)?.output().display(&help);
         Ok(())
     }
 }

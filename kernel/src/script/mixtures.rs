@@ -9,6 +9,7 @@ use woolshed_engine::run::{Run, WhatIf};
 use woolshed_engine::view::{Chart, Table, mixture as draw};
 
 use super::options::Options;
+use super::run_lists::{PREVIEW, REPLAY};
 use super::run_options::{reference_losses, rule};
 use super::runs::RunHandle;
 use super::{ScriptResult, fail, host, raise};
@@ -17,9 +18,6 @@ use crate::session::Host;
 pub(super) fn register(rhai: &mut Engine) {
     super::register_global(rhai, exported_module!(functions));
 }
-
-/// What can be asked of a mixture on paper.
-const WHAT_IF: [&str; 6] = ["rule", "eta", "smoothing", "floor", "ceiling", "reference"];
 
 fn what_if(
     ctx: &NativeCallContext,
@@ -54,9 +52,7 @@ fn losses(run: &Run, given: Option<Vec<f64>>, host: &Host) -> ScriptResult<Vec<f
 }
 
 fn preview(ctx: &NativeCallContext, run: &RunHandle, map: Map) -> ScriptResult<Table> {
-    let mut known = WHAT_IF.to_vec();
-    known.push("losses");
-    let options = Options::new("run.mixture_preview", map, &known)?;
+    let options = Options::new(&PREVIEW, map)?;
     let (host, run) = (host(ctx)?, run.lock());
     let what = what_if(ctx, &options, &run, &host)?;
     let losses = losses(&run, options.by_name("losses", &run.mixture().names)?, &host)?;
@@ -83,7 +79,7 @@ fn replayed(ctx: &NativeCallContext, run: &Run, map: Map) -> ScriptResult<(Strin
             false => format!("{key} {value}"),
         })
         .collect();
-    let options = Options::new("run.mixture_replay", map, &WHAT_IF)?;
+    let options = Options::new(&REPLAY, map)?;
     let what = what_if(ctx, &options, run, &host(ctx)?)?;
     if run.evaluations().is_empty() {
         return Err(fail(

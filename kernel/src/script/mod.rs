@@ -26,8 +26,12 @@
 //! | `lab.rs` | show, param, help: the session itself |
 //! | `parameters.rs` | values given from outside, read as the type of what they stand in for |
 //! | `options.rs` | option maps, read and checked |
+//! | `option_list.rs` | what a call can be told: the one description of each option |
+//! | `model_lists.rs` | the options of models, described |
+//! | `run_lists.rs` | the options of runs, described |
 //! | `convert.rs` | engine values to script values |
-//! | `reference.rs` | help and the reference page, from the doc comments |
+//! | `help.rs` | help on functions, types, options and values |
+//! | `reference.rs` | the functions as their definitions describe them; the reference page |
 //!
 //! A script function is documented once, in the comment on its Rust definition: that text is the
 //! help in a cell and the reference page.
@@ -38,11 +42,14 @@ mod charts;
 mod convert;
 mod domains;
 mod edits;
+pub mod help;
 mod inspect;
 mod lab;
 mod literal;
 mod mixtures;
+mod model_lists;
 mod models;
+pub mod option_list;
 mod options;
 pub mod parameters;
 mod portraits;
@@ -51,6 +58,7 @@ mod recipe;
 pub mod reference;
 mod remote;
 mod rules;
+mod run_lists;
 mod run_options;
 mod runs;
 mod shapes;
@@ -67,6 +75,7 @@ use woolshed_engine as engine;
 use crate::session::Host;
 
 pub use cells::variables;
+pub use run_lists::{KINDS as GATE_KINDS, RULES as MIXTURE_RULES};
 pub use tables::display;
 
 /// What a script function gives: a value, or an error that stops the script.
@@ -121,6 +130,17 @@ pub(crate) fn host(ctx: &NativeCallContext) -> ScriptResult<Host> {
 /// An error with a message, placed at the call.
 pub(crate) fn fail(message: impl std::fmt::Display) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(message.to_string()), Position::NONE))
+}
+
+/// What stands between a message and the one thing to try.
+pub(crate) const TRY: &str = "\n = try: ";
+
+/// As [`fail`], with one thing to try.
+pub(crate) fn fail_hinting(
+    message: impl std::fmt::Display,
+    hint: impl std::fmt::Display,
+) -> Box<EvalAltResult> {
+    fail(format!("{message}{TRY}{hint}"))
 }
 
 /// Turns an engine error into a script error; an interrupt ends the script and cannot be caught.

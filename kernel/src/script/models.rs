@@ -11,8 +11,10 @@ use woolshed_engine::model::{Family, LlamaConfig, Model, Tokenizer};
 use woolshed_engine::{data::demo, device, judge, model};
 
 use super::domains::DomainsHandle;
+use super::model_lists::{GENERATE, LOAD_MODEL, NEW_MODEL, RANDOM_CUT, SAMPLE, SAVE};
+use super::option_list::OptionList;
 use super::options::{Options, whole};
-use super::remote::{HUB, hub_options};
+use super::remote::hub_options;
 use super::shapes::TargetHandle;
 use super::{ScriptResult, convert, fail, host, raise, recipe};
 
@@ -23,10 +25,11 @@ pub(super) fn register(rhai: &mut Engine) {
 
 fn generate_options(
     ctx: &NativeCallContext,
-    of: &'static str,
+    list: &'static OptionList,
     map: Map,
 ) -> ScriptResult<GenerateOptions> {
-    let options = Options::new(of, map, &["max_tokens", "temperature", "top_k", "top_p", "seed"])?;
+    let options = Options::new(list, map)?;
+    let of = list.of;
     let default = GenerateOptions::default();
     let (top_k, top_p) = (options.size("top_k")?, options.float("top_p")?);
     // Naming a sampling limit asks for sampling.
@@ -57,8 +60,7 @@ fn generate_options(
 }
 
 fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
-    let known = [&["device"][..], &HUB].concat();
-    let options = Options::new("load_model", map, &known)?;
+    let options = Options::new(&LOAD_MODEL, map)?;
     let host = host(ctx)?;
     let device = options.text("device")?.unwrap_or("auto".into());
     let load =
@@ -146,8 +148,7 @@ mod functions {
         load(&ctx, spec, Map::new())
     }
 
-    /// Loads a model with options: `device` ("auto"), and for a hub id `revision`, `token`,
-    /// `cache_dir`, `endpoint`, `offline`.
+    /// Loads a model with options; all but `device` are for a hub id.
     ///
     /// ```rhai
     /// let model = load_model("demo", #{device: "cpu"});
@@ -161,9 +162,8 @@ mod functions {
         load(&ctx, spec, options)
     }
 
-    /// Makes a model of random weights, to train from nothing: `layers`, `hidden`, `heads`,
-    /// `kv_heads`, `head_dim`, `intermediate`, `max_positions`, `seed`. It speaks the demo's language:
-    /// its vocabulary and tokenizer are those of the demo domains.
+    /// Makes a model of random weights, to train from nothing. It speaks the demo's language: its
+    /// vocabulary and tokenizer are those of the demo domains.
     ///
     /// ```rhai
     /// let model = new_model(#{layers: 2, hidden: 32, heads: 4, intermediate: 64});
@@ -171,17 +171,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn new_model(ctx: NativeCallContext, options: Map) -> ScriptResult<Model> {
-        let known = [
-            "layers",
-            "hidden",
-            "heads",
-            "kv_heads",
-            "head_dim",
-            "intermediate",
-            "max_positions",
-            "seed",
-        ];
-        let options = Options::new("new_model", options, &known)?;
+        let options = Options::new(&NEW_MODEL, options)?;
         let hidden = options.size("hidden")?.unwrap_or(96);
         let heads = options.size("heads")?.unwrap_or(8);
         let config = demo_language(LlamaSizes {
@@ -200,9 +190,16 @@ mod functions {
         let host = host(&ctx)?;
         let seed = options.count("seed")?.unwrap_or(host.seed());
         let load = LoadOptions::default();
-        let model =
-            Model::random("new", config, Some(tokenizer.into()), seed, load.dtype, &load.device)
-                .map_err(raise)?;
+        let model = Model::random_watched(
+            "new",
+            config,
+            Some(tokenizer.into()),
+            seed,
+            load.dtype,
+            &load.device,
+            &host,
+        )
+        .map_err(raise)?;
         host.remember(&model);
         Ok(model)
     }
@@ -222,8 +219,7 @@ mod functions {
         generate_with(ctx, model, prompt, Map::new())
     }
 
-    /// Continues a text and gives the whole text. Options: `max_tokens` (100), `temperature` (0:
-    /// the likeliest token each time), `top_k`, `top_p`, `seed`.
+    /// Continues a text and gives the whole text.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -236,15 +232,15 @@ mod functions {
         prompt: &str,
         options: Map,
     ) -> ScriptResult<String> {
-        let options = generate_options(&ctx, "generate", options)?;
+        let options = generate_options(&ctx, &GENERATE, options)?;
         let host = host(&ctx)?;
         let text = model.generate(prompt, &options, &host).map_err(raise)?;
         host.progress_done("");
         Ok(text)
     }
 
-    /// Samples `n` documents from the model, each from its beginning; temperature 1 unless the
-    /// options say otherwise. With `load_domains` it makes training data out of a model.
+    /// Samples `n` documents from the model, each from its beginning. With `load_domains` it makes
+    /// training data out of a model.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -260,7 +256,7 @@ mod functions {
     ) -> ScriptResult<Array> {
         let mut map = options;
         map.entry("temperature".into()).or_insert(Dynamic::from_float(1.0));
-        let options = generate_options(&ctx, "sample", map)?;
+        let options = generate_options(&ctx, &SAMPLE, map)?;
         let Some(bos) = model.config.bos else {
             return Err(fail(format!(
                 "model `{}` has no BOS token, so a document has no beginning to sample from",
@@ -384,7 +380,7 @@ mod functions {
     }
 
     /// Cuts the model to a random structure of the target shape: the baseline a learned structure
-    /// must beat. Option: `seed`.
+    /// must beat.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -398,7 +394,7 @@ mod functions {
         target: TargetHandle,
         options: Map,
     ) -> ScriptResult<Model> {
-        let options = Options::new("random_cut", options, &["seed"])?;
+        let options = Options::new(&RANDOM_CUT, options)?;
         let seed = options.count("seed")?.unwrap_or(host(&ctx)?.seed());
         model.random_cut(&target.0, seed).map_err(raise)
     }
@@ -427,8 +423,7 @@ mod functions {
         save_with(ctx, model, dir, Map::new())
     }
 
-    /// Writes the model to a folder. Option: `dtype` ("f32", "bf16", "f16"; as the source was when
-    /// left out).
+    /// Writes the model to a folder, with options.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -441,20 +436,19 @@ mod functions {
         dir: &str,
         options: Map,
     ) -> ScriptResult<String> {
-        let options = Options::new("save", options, &["dtype"])?;
+        let options = Options::new(&SAVE, options)?;
         let dtype = match options.text("dtype")?.as_deref() {
             None => None,
             Some("f32" | "float32") => Some(candle_core::DType::F32),
             Some("bf16" | "bfloat16") => Some(candle_core::DType::BF16),
             Some("f16" | "float16") => Some(candle_core::DType::F16),
-            Some(other) => {
-                return Err(fail(format!(
-                    "option `dtype` of save is \"{other}\"; it takes \"f32\", \"bf16\" or \"f16\""
-                )));
-            }
+            Some(other) => return Err(options.no_choice("dtype", other)),
         };
         let dir = host(&ctx)?.place(dir);
-        model.save(&dir, &SaveOptions { dtype, ..SaveOptions::default() }).map_err(raise)?;
+        let options = SaveOptions { dtype, ..SaveOptions::default() };
+        let host = host(&ctx)?;
+        model.save_watched(&dir, &options, &host).map_err(raise)?;
+        host.progress_done("");
         Ok(dir.display().to_string())
     }
 

@@ -2,30 +2,45 @@
 
 use rhai::{Array, Dynamic, EvalAltResult, FLOAT, INT, Map};
 
-use super::reference::script_type;
 use woolshed_engine::names::nearest;
 
-use super::{ScriptResult, fail};
+use super::option_list::OptionList;
+use super::reference::script_type;
+use super::{ScriptResult, fail, fail_hinting};
 
 /// The options of one call.
 pub(crate) struct Options {
-    of: &'static str,
+    list: &'static OptionList,
     map: Map,
 }
 
 impl Options {
-    /// Takes the options of function `of`; `known` are all keys it has.
-    pub fn new(of: &'static str, map: Map, known: &[&str]) -> ScriptResult<Self> {
-        if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(fail(unknown(of, key, known)));
+    /// Takes the options of a call; a key that its list does not have is an error.
+    pub fn new(list: &'static OptionList, map: Map) -> ScriptResult<Self> {
+        if let Some(key) = map.keys().find(|key| list.get(key).is_none()) {
+            return Err(unknown(list, key));
         }
-        Ok(Self { of, map })
+        Ok(Self { list, map })
+    }
+
+    /// The call that they are of.
+    pub fn of(&self) -> &'static str {
+        self.list.of
+    }
+
+    /// An option of the list has a value that it does not take.
+    fn refuse(&self, key: &str, message: String) -> Box<EvalAltResult> {
+        match self.list.get(key) {
+            Some(option) => fail_hinting(message, option),
+            None => fail(message),
+        }
     }
 
     /// Says what a key takes instead of its value.
     pub fn wrong<T>(&self, key: &str, value: &Dynamic, want: &str) -> ScriptResult<T> {
-        let (of, have) = (self.of, script_type(value.type_name()));
-        Err(fail(format!("option `{key}` of {of} is {value} ({have}); it takes {want}")))
+        let (of, have) = (self.of(), script_type(value.type_name()));
+        let message = format!("option `{key}` of {of} is {value} ({have}); it takes {want}");
+        Err(self.refuse(key, message))
     }
 
     /// A number; whole numbers serve too.
@@ -92,12 +107,14 @@ impl Options {
     }
 
     /// Says which words a key takes, and which of them is nearest.
-    pub fn no_choice(&self, key: &str, word: &str, known: &[&str]) -> Box<EvalAltResult> {
+    pub fn no_choice(&self, key: &str, word: &str) -> Box<EvalAltResult> {
+        let option = self.list.get(key);
+        let known = option.as_ref().map_or(&[][..], |option| option.takes.words());
         let hint = nearest(word, known.iter().copied())
             .map_or(String::new(), |k| format!("; did you mean \"{k}\"?"));
         let known: Vec<String> = known.iter().map(|k| format!("\"{k}\"")).collect();
-        let (of, known) = (self.of, known.join(", "));
-        fail(format!("option `{key}` of {of} is \"{word}\"{hint} (known: {known})"))
+        let (of, known) = (self.of(), known.join(", "));
+        self.refuse(key, format!("option `{key}` of {of} is \"{word}\"{hint} (known: {known})"))
     }
 
     /// A handle: a value of the program's own; `want` is what a person calls it.
@@ -129,7 +146,13 @@ impl Options {
         };
         let known: Vec<&str> = names.iter().map(String::as_str).collect();
         if let Some(name) = map.keys().find(|k| !known.contains(&k.as_str())) {
-            return Err(fail(unknown(&format!("`{key}`"), name, &known)));
+            let hint = nearest(name, known.iter().copied())
+                .map_or(String::new(), |k| format!("; did you mean `{k}`?"));
+            return Err(fail(format!(
+                "option `{key}` of {} names `{name}`, which is no domain{hint} (domains: {})",
+                self.of(),
+                known.join(", ")
+            )));
         }
         let mut numbers = Vec::with_capacity(names.len());
         for name in names {
@@ -138,7 +161,7 @@ impl Options {
                 None => {
                     return Err(fail(format!(
                         "option `{key}` of {} lacks a number for `{name}`",
-                        self.of
+                        self.of()
                     )));
                 }
             }
@@ -156,8 +179,14 @@ pub(crate) fn whole(v: &Dynamic) -> Option<INT> {
 }
 
 /// Says that a key is unknown, and which known one is nearest.
-fn unknown(of: &str, key: &str, known: &[&str]) -> String {
-    let hint = nearest(key, known.iter().copied())
-        .map_or(String::new(), |k| format!("; did you mean `{k}`?"));
-    format!("unknown option `{key}` of {of}{hint} (known: {})", known.join(", "))
+fn unknown(list: &OptionList, key: &str) -> Box<EvalAltResult> {
+    let known = list.names();
+    let near = nearest(key, known.iter().copied());
+    let hint = near.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
+    let message =
+        format!("unknown option `{key}` of {}{hint} (known: {})", list.of, known.join(", "));
+    match near.and_then(|near| list.get(near)) {
+        Some(option) => fail_hinting(message, option),
+        None => fail(message),
+    }
 }

@@ -6,24 +6,62 @@ use woolshed_engine::data::{PrepareFormat, PrepareOptions, Prepared, PreparedDom
 use woolshed_engine::model::Model;
 use woolshed_engine::view::{Column, Table};
 
-use super::domains::special;
+use super::domains::{MODEL, TEXT_FIELD, special};
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::remote::{self, CHOICE, Data, HUB};
 use super::{ScriptResult, fail, host, raise};
 
-/// Options of `prepare`, as scripts name them.
-const OWN: [&str; 8] = [
-    "model",
-    "format",
-    "text_field",
-    "seq_len",
-    "eval_fraction",
-    "eval_rows",
-    "size_limit",
-    "zstd",
-];
+/// Options of `prepare`.
+pub(super) const PREPARE: OptionList = OptionList::new(
+    "prepare",
+    &[
+        &[
+            MODEL,
+            KnownOption::new(
+                "format",
+                Takes::Word(&["tokens", "mds"]),
+                || "tokens".into(),
+                "files that are mapped, or shards as LLM-Shearing reads them",
+            ),
+            TEXT_FIELD,
+            KnownOption::new(
+                "seq_len",
+                Takes::Count,
+                || PrepareOptions::default().seq_len.to_string(),
+                "of shards: tokens a sample",
+            ),
+            KnownOption::new(
+                "eval_fraction",
+                Takes::Number,
+                || PrepareOptions::default().eval_fraction.to_string(),
+                "of shards: the share of rows for evaluation, in shards of their own",
+            ),
+            KnownOption::new(
+                "eval_rows",
+                Takes::Count,
+                || PrepareOptions::default().eval_rows.to_string(),
+                "of shards: the most evaluation rows of a domain",
+            ),
+            KnownOption::new(
+                "size_limit",
+                Takes::Count,
+                || PrepareOptions::default().size_limit.to_string(),
+                "of shards: the largest shard, bytes",
+            ),
+            KnownOption::open(
+                "zstd",
+                Takes::Count,
+                "uncompressed",
+                "of shards: a level of compression, from 1 to 22",
+            ),
+        ],
+        &CHOICE,
+        &HUB,
+    ],
+);
 
-/// Those of them that shards alone have.
+/// Options that shards alone have.
 const OF_SHARDS: [&str; 5] = ["seq_len", "eval_fraction", "eval_rows", "size_limit", "zstd"];
 
 pub(super) fn register(rhai: &mut Engine) {
@@ -37,7 +75,7 @@ fn prepare_options(options: &Options) -> ScriptResult<PrepareOptions> {
         None => default.format,
         Some("tokens") => PrepareFormat::Tokens,
         Some("mds") => PrepareFormat::Mds,
-        Some(other) => return Err(options.no_choice("format", other, &["tokens", "mds"])),
+        Some(other) => return Err(options.no_choice("format", other)),
     };
     let given = OF_SHARDS.iter().find(|key| options.value(key).is_some_and(|v| !v.is_unit()));
     if let (PrepareFormat::Tokens, Some(key)) = (format, given) {
@@ -59,8 +97,7 @@ fn prepare_options(options: &Options) -> ScriptResult<PrepareOptions> {
 }
 
 fn run(ctx: &NativeCallContext, source: &str, dir: &str, map: Map) -> ScriptResult<Table> {
-    let known = [&OWN[..], &CHOICE, &HUB].concat();
-    let options = Options::new("prepare", map, &known)?;
+    let options = Options::new(&PREPARE, map)?;
     let checked = prepare_options(&options)?;
     let host = host(ctx)?;
     let model: Option<Model> = options.handle("model", "a Model")?;
@@ -125,13 +162,8 @@ mod functions {
         run(&ctx, source, dir, Map::new())
     }
 
-    /// Tokenises a folder of text with options: `model` (whose tokenizer reads it; the model loaded
-    /// last when left out), `format` ("tokens", files that are mapped, or "mds", shards as
-    /// LLM-Shearing reads them), `text_field` ("text": the field or column with the document). Of
-    /// shards alone: `seq_len` (4096 tokens a sample), `eval_fraction` (0.1 of the rows, in shards of
-    /// their own), `eval_rows` (500 at most), `size_limit` (67108864 bytes a shard), `zstd` (a level
-    /// from 1 to 22; uncompressed when left out). Of a data set of the hub, `org/name`: `path`, `files`,
-    /// `revision` and so on, as for `load_domains`.
+    /// Tokenises a folder of text with options. From `path` on they are of a data set of the hub,
+    /// `org/name`.
     ///
     /// ```rhai
     /// let model = load_model("demo");

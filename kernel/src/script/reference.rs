@@ -1,9 +1,8 @@
-//! Help and the reference page, made from the doc comments of the script functions.
+//! The script functions as their definitions describe them, and the reference page made of them.
 
-use rhai::Engine;
-use woolshed_engine::names::nearest;
+use rhai::{AST, Engine, FuncInfo};
 
-use crate::session::Display;
+use super::option_list::{self, OptionList};
 
 /// A script function as its definition describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +24,33 @@ pub struct Function {
 impl Function {
     /// The type whose method it is, if it is one.
     pub fn method_of(&self) -> Option<&str> {
-        let (_, kind) = self.parameters.first().filter(|_| self.method)?;
-        HANDLES.into_iter().find(|h| h == kind)
+        self.parameters.first().filter(|_| self.method).map(|(_, kind)| kind.as_str())
+    }
+
+    /// What is called: `prune`, `run.step`.
+    pub fn call(&self) -> String {
+        match self.parameters.first().filter(|_| self.method) {
+            Some((handle, _)) => format!("{handle}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The options it takes in a map, if it takes any.
+    pub fn options(&self) -> Option<&'static OptionList> {
+        let (_, kind) = self.parameters.last()?;
+        if kind == "map" { option_list::of(&self.call()) } else { None }
+    }
+
+    /// Its documentation with its options before the first example.
+    pub fn docs_with(&self, options: impl Fn(&OptionList) -> String) -> String {
+        let Some(list) = self.options() else { return self.docs.clone() };
+        let mut text = options(list);
+        inside(list, &options, &mut text);
+        let (before, after) = match self.docs.find("```") {
+            Some(at) => self.docs.split_at(at),
+            None => (self.docs.as_str(), ""),
+        };
+        format!("{}\n\n{text}\n{after}", before.trim_end()).trim_end().to_string()
     }
 
     /// How it is called: `run.step(n: int)`.
@@ -37,12 +61,11 @@ impl Function {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let call = match self.method_of() {
-            Some(_) if self.property => format!("{}.{}", self.parameters[0].0, self.name),
-            Some(_) => {
-                format!("{}.{}({})", self.parameters[0].0, self.name, list(&self.parameters[1..]))
-            }
-            None => format!("{}({})", self.name, list(&self.parameters)),
+        let call = self.call();
+        let call = match self.method {
+            true if self.property => call,
+            true => format!("{call}({})", list(&self.parameters[1..])),
+            false => format!("{call}({})", list(&self.parameters)),
         };
         if self.returns.is_empty() { call } else { format!("{call} -> {}", self.returns) }
     }
@@ -57,6 +80,16 @@ impl Function {
     }
 }
 
+/// Adds the options inside options.
+fn inside(list: &OptionList, options: &impl Fn(&OptionList) -> String, text: &mut String) {
+    for option in list.options() {
+        if let Some(deeper) = option.takes.inside() {
+            text.push_str(&format!("\nInside `{}`:\n\n{}", option.name, options(deeper)));
+            inside(deeper, options, text);
+        }
+    }
+}
+
 /// Types that scripts hold handles of.
 pub(crate) const HANDLES: [&str; 7] =
     ["Model", "TargetShape", "Domains", "Run", "Sweep", "Table", "Chart"];
@@ -66,8 +99,8 @@ pub(crate) fn script_type(rust: &str) -> String {
     // Rhai lists every form of a text: `&str | ImmutableString | String`.
     let rust = rust.split(" | ").next().unwrap_or(rust);
     let inner = rust.trim().trim_start_matches("&mut ").trim_start_matches('&');
-    let inner =
-        inner.strip_prefix("ScriptResult<").and_then(|s| s.strip_suffix('>')).unwrap_or(inner);
+    let result = inner.strip_prefix("ScriptResult<").or(inner.strip_prefix("RhaiResultOf<"));
+    let inner = result.and_then(|s| s.strip_suffix('>')).unwrap_or(inner).trim();
     let last = inner.rsplit("::").next().unwrap_or(inner).trim();
     match last {
         "INT" | "i64" => "int",
@@ -93,42 +126,90 @@ pub fn functions(rhai: &Engine) -> Vec<Function> {
     let mut list = rhai.collect_fn_metadata(
         None,
         |info| {
-            let m = info.metadata;
-            let property = m.name.starts_with("get$");
-            let name = m.name.trim_start_matches("get$");
-            let hidden = ["to_string", "to_debug"].contains(&name) || name.contains('$');
-            if m.comments.is_empty() || hidden {
-                return None;
-            }
-            let params = || m.params_info.iter().filter(|p| !p.starts_with("ctx"));
-            let method = params().next().is_some_and(|p| p.contains("&mut "));
-            let parameters: Vec<(String, String)> = m
-                .params_info
-                .iter()
-                .map(|p| match p.split_once(':') {
-                    Some((name, kind)) => (name.trim().to_string(), script_type(kind)),
-                    None => (p.to_string(), String::new()),
-                })
-                .filter(|(name, _)| name != "ctx")
-                .collect();
-            let returns = script_type(m.return_type.as_str());
-            Some(Function {
-                name: name.to_string(),
-                parameters,
-                method,
-                property,
-                returns,
-                docs: clean(&m.comments),
-            })
+            let function = described(&info)?;
+            let method = function.method
+                && HANDLES.contains(&function.parameters.first().map_or("", |(_, kind)| kind));
+            Some(Function { method, ..function })
         },
         false,
     );
+    order(&mut list);
+    list
+}
+
+/// Lists the functions of the language itself. What can be called on a value of it counts as a method
+/// of its type.
+pub fn language(rhai: &Engine) -> Vec<Function> {
+    let ours = functions(rhai);
+    let mut list = rhai.collect_fn_metadata(
+        None,
+        |info| {
+            let mut function = described(&info)?;
+            let (_, kind) = function.parameters.first()?;
+            function.method = !kind.is_empty() && kind != "any";
+            Some(function)
+        },
+        true,
+    );
+    list.retain(|f| !ours.iter().any(|our| our.name == f.name && our.docs == f.docs));
+    order(&mut list);
+    list
+}
+
+/// Lists the functions that scripts have defined.
+pub fn defined(library: &AST) -> Vec<Function> {
+    let named = |f: &rhai::ScriptFnMetadata| !f.name.starts_with("anon$");
+    let list = library.iter_functions().filter(named).map(|f| Function {
+        name: f.name.to_string(),
+        parameters: f.params.iter().map(|p| (p.to_string(), String::new())).collect(),
+        method: false,
+        property: false,
+        returns: String::new(),
+        docs: clean(&f.comments),
+    });
+    list.collect()
+}
+
+fn order(list: &mut Vec<Function>) {
     list.sort_by(|a, b| {
         let key = |f: &Function| (f.name.clone(), f.parameters.len(), f.parameters.clone());
-        a.method_of().cmp(&b.method_of()).then_with(|| key(a).cmp(&key(b)))
+        let of = |f: &Function| f.method_of().map(str::to_string);
+        of(a).cmp(&of(b)).then_with(|| key(a).cmp(&key(b)))
     });
     list.dedup();
-    list
+}
+
+/// A function with documentation; none for one that nobody calls by its name.
+fn described(info: &FuncInfo<'_>) -> Option<Function> {
+    let m = info.metadata;
+    let property = m.name.starts_with("get$");
+    let name = m.name.trim_start_matches("get$");
+    let hidden = ["to_string", "to_debug"].contains(&name)
+        || !name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        || name.contains('$');
+    if m.comments.is_empty() || hidden {
+        return None;
+    }
+    let mut params = m.params_info.iter().filter(|p| !p.starts_with("ctx"));
+    let method = params.next().is_some_and(|p| p.contains("&mut "));
+    let parameters: Vec<(String, String)> = m
+        .params_info
+        .iter()
+        .map(|p| match p.split_once(':') {
+            Some((name, kind)) => (name.trim().to_string(), script_type(kind)),
+            None => (p.to_string(), String::new()),
+        })
+        .filter(|(name, _)| name != "ctx")
+        .collect();
+    let returns = script_type(m.return_type.as_str());
+    Some(Function {
+        name: name.to_string(),
+        parameters,
+        method,
+        property,
+        returns,
+        docs: clean(&m.comments),
+    })
 }
 
 /// Doc comments without their slashes.
@@ -145,42 +226,6 @@ fn clean(comments: &[impl AsRef<str>]) -> String {
     text.join("\n").trim().to_string()
 }
 
-/// Help on one name: every form of the function, with its documentation.
-///
-/// # Errors
-/// No function has this name; the nearest is named.
-pub fn help(rhai: &Engine, name: &str) -> Result<Display, String> {
-    let all = functions(rhai);
-    let found: Vec<&Function> = all.iter().filter(|f| f.name == name).collect();
-    if found.is_empty() {
-        let near = nearest(name, all.iter().map(|f| f.name.as_str()));
-        let hint = near.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-        return Err(format!("there is no function `{name}`{hint} (help() lists them all)"));
-    }
-    let markdown: Vec<String> =
-        found.iter().map(|f| format!("**`{}`**\n\n{}", f.signature(), f.docs)).collect();
-    let text: Vec<String> =
-        found.iter().map(|f| format!("{}\n\n{}", f.signature(), f.docs)).collect();
-    Ok(Display {
-        text: text.join("\n\n"),
-        markdown: Some(markdown.join("\n\n---\n\n")),
-        name: format!("help-{name}"),
-        ..Display::default()
-    })
-}
-
-/// Every function in one line each.
-pub fn overview(rhai: &Engine) -> Display {
-    let all = functions(rhai);
-    let mut text = String::new();
-    let mut markdown = String::from("| call | what it does |\n|---|---|\n");
-    for f in &all {
-        text.push_str(&format!("{}\n    {}\n", f.signature(), f.summary()));
-        markdown.push_str(&format!("| `{}` | {} |\n", f.signature(), f.summary()));
-    }
-    Display { text, markdown: Some(markdown), name: "help".into(), ..Display::default() }
-}
-
 /// The reference page, Markdown.
 pub fn page(rhai: &Engine) -> String {
     let all = functions(rhai);
@@ -190,7 +235,11 @@ pub fn page(rhai: &Engine) -> String {
     let mut part = |title: &str, of: Option<&str>| {
         page.push_str(&format!("\n## {title}\n"));
         for f in all.iter().filter(|f| f.method_of() == of) {
-            page.push_str(&format!("\n### `{}`\n\n{}\n", f.signature(), f.docs));
+            page.push_str(&format!(
+                "\n### `{}`\n\n{}\n",
+                f.signature(),
+                f.docs_with(OptionList::markdown)
+            ));
         }
     };
     part("Functions", None);

@@ -10,6 +10,7 @@ use woolshed_engine::data::{CustomRule, RuleInput};
 use woolshed_engine::run::Reference;
 
 use super::options::Options;
+use super::run_lists::SCALING;
 use super::runs::RunHandle;
 use super::{ScriptResult, convert, fail, host};
 
@@ -93,7 +94,7 @@ fn weights(given: &Dynamic, names: &[String]) -> Result<Vec<f64>, String> {
 
 /// Reads `#{parameters, sizes, losses}`: a law through known models.
 pub(super) fn scaling(map: Map, names: &[String]) -> ScriptResult<Reference> {
-    let options = Options::new("scaling", map, &["parameters", "sizes", "losses"])?;
+    let options = Options::new(&SCALING, map)?;
     let parameters = options.float("parameters")?;
     let known = match (options.value("sizes"), options.value("losses")) {
         (None, None) => None,

@@ -10,50 +10,9 @@ use woolshed_engine::run::{
 use woolshed_engine::train::{Distill, Lora, UnknownProjection};
 
 use super::options::{Options, whole};
+use super::run_lists::{DISTILL, LORA};
 use super::{ScriptResult, fail, raise, rules};
 use crate::session::Host;
-
-/// Options of every run, as scripts name them.
-pub(super) const TRAIN: [&str; 27] = [
-    "steps",
-    "batch",
-    "accumulate",
-    "recompute",
-    "elastic",
-    "distill",
-    "lora",
-    "dtype",
-    "lr",
-    "lr_warmup",
-    "lr_floor",
-    "clip",
-    "beta1",
-    "beta2",
-    "weight_decay",
-    "seed",
-    "eval_every",
-    "rule",
-    "mixture",
-    "reference",
-    "eta",
-    "smoothing",
-    "floor",
-    "ceiling",
-    "path",
-    "snapshot_every",
-    "snapshot_mb",
-];
-
-/// Further options of `prune`.
-pub(super) const SHEAR: [&str; 7] = [
-    "gates",
-    "gate_lr",
-    "multiplier_lr",
-    "sparsity_warmup",
-    "mask_embeddings",
-    "sparsity",
-    "temperature",
-];
 
 /// Reads the options of every run; `seed` is the session's.
 pub(super) fn train_options(
@@ -105,7 +64,7 @@ fn distill(options: &Options) -> ScriptResult<Option<Distill>> {
     let Some(value) = options.value("distill").filter(|v| !v.is_unit()) else { return Ok(None) };
     let default = Distill::default();
     if let Some(map) = value.clone().try_cast::<Map>() {
-        let of = Options::new("distill", map, &["weight", "temperature"])?;
+        let of = Options::new(&DISTILL, map)?;
         return Ok(Some(Distill {
             weight: of.float("weight")?.unwrap_or(default.weight),
             temperature: of.float("temperature")?.unwrap_or(default.temperature),
@@ -127,7 +86,7 @@ fn lora(options: &Options) -> ScriptResult<Option<Lora>> {
     let default = Lora::default();
     let of_rank = |rank: usize| 2.0 * rank.max(1) as f64;
     if let Some(map) = value.clone().try_cast::<Map>() {
-        let of = Options::new("lora", map, &["rank", "alpha", "targets"])?;
+        let of = Options::new(&LORA, map)?;
         let rank = of.size("rank")?.unwrap_or(default.rank);
         let targets = match of.texts("targets")? {
             None => default.targets,
@@ -155,7 +114,7 @@ fn dtype(options: &Options) -> ScriptResult<Precision> {
     match options.text("dtype")?.as_deref() {
         None | Some("f32") => Ok(Precision::F32),
         Some("bf16") => Ok(Precision::Bf16),
-        Some(other) => Err(options.no_choice("dtype", other, &["f32", "bf16"])),
+        Some(other) => Err(options.no_choice("dtype", other)),
     }
 }
 
@@ -255,31 +214,6 @@ pub(super) fn keep_policy(
     let given = every.is_some() || mb.is_some();
     Ok(given.then_some(KeepPolicy { every, bytes }))
 }
-
-/// Options that `run.set` takes.
-pub(super) const CHANGES: [&str; 21] = [
-    "steps",
-    "batch",
-    "accumulate",
-    "recompute",
-    "elastic",
-    "lr",
-    "lr_warmup",
-    "lr_floor",
-    "clip",
-    "gate_lr",
-    "multiplier_lr",
-    "sparsity_warmup",
-    "sparsity",
-    "eval_every",
-    "rule",
-    "eta",
-    "smoothing",
-    "floor",
-    "ceiling",
-    "mixture",
-    "reference",
-];
 
 /// Reads the options to change.
 pub(super) fn changes(

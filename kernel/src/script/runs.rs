@@ -10,7 +10,8 @@ use woolshed_engine::run::{Run, RunError, Warning};
 
 use super::domains::DomainsHandle;
 use super::options::Options;
-use super::run_options::{SHEAR, TRAIN, keep_policy, shear_options, teacher, train_options};
+use super::run_lists::{PRUNE, RECOVER};
+use super::run_options::{keep_policy, shear_options, teacher, train_options};
 use super::shapes::TargetHandle;
 use super::{ScriptResult, convert, host, raise, recipe};
 use crate::session::Host;
@@ -47,8 +48,7 @@ fn start_prune(
     domains: &DomainsHandle,
     map: Map,
 ) -> ScriptResult<RunHandle> {
-    let known: Vec<&str> = TRAIN.iter().chain(&SHEAR).copied().collect();
-    let options = Options::new("prune", map, &known)?;
+    let options = Options::new(&PRUNE, map)?;
     let shear = shear_options(&options)?;
     if shear.sparsity.is_none() {
         target.0.resolve(&model.shape()).map_err(raise)?;
@@ -72,8 +72,7 @@ fn start_recover(
     domains: &DomainsHandle,
     map: Map,
 ) -> ScriptResult<RunHandle> {
-    let known: Vec<&str> = TRAIN.iter().copied().chain(["teacher"]).collect();
-    let options = Options::new("recover", map, &known)?;
+    let options = Options::new(&RECOVER, map)?;
     let teacher = teacher(&options)?;
     let host = host(ctx)?;
     let domains = domains.for_model(model, &host)?;
@@ -146,23 +145,7 @@ mod functions {
         start_prune(&ctx, &model, target, &domains, Map::new())
     }
 
-    /// Starts to prune a model with options. Of the training: `steps` (300, the length of the
-    /// schedules), `batch` (16 sequences), `lr` (0.001), `lr_warmup` (a tenth of `steps`), `lr_floor`
-    /// (0.1), `clip` (1), `beta1` (0.9), `beta2` (0.95), `weight_decay` (0), `seed`. Of how a step is
-    /// taken: `accumulate` (1; so many batches of `batch` sequences a step), `recompute` (false; run
-    /// each layer again in the backward pass: less memory, more time, the same bits), `elastic` (true; leave
-    /// out of each step what its gates close: the same step but for rounding, in less time), `distill` (a
-    /// share of the loss, or `#{weight: 0.5, temperature: 1}`: learn from the distributions of the model
-    /// that is pruned, beside the text), `lora` (as `recover` has it), `dtype` ("f32"). Of the gates:
-    /// `gates` (the kinds; those the target needs), `gate_lr` (1), `multiplier_lr` (1),
-    /// `sparsity_warmup` (a fifth of `steps`), `mask_embeddings` (true), `sparsity` (aim at this
-    /// share of prunable parameters instead of a shape), `temperature` (2/3). Of the mixture:
-    /// `eval_every` (50 steps), `rule` ("doremi", "doremi-clipped", "bandit", "constant", or a closure
-    /// from what an evaluation found to weights), `mixture` (equal shares), `reference` ("source": the
-    /// losses of the model that is pruned; or "floor", "scaling", a map of losses), `eta` (1), `smoothing` (0.0001), `floor` (0) and
-    /// `ceiling` (1) of a domain's share, `path` (what a closure decided in another run). Of going
-    /// back: `snapshot_every` (at each evaluation; 0 keeps none), `snapshot_mb` (1074 MB, the most that
-    /// all snapshots hold).
+    /// Starts to prune a model with options.
     ///
     /// ```rhai
     /// let model = load_model("demo");
@@ -197,12 +180,8 @@ mod functions {
         start_recover(&ctx, &model, &domains, Map::new())
     }
 
-    /// Starts to continue the pre-training of a model. Options: those of `prune` that do not belong to
-    /// the gates, where the `reference` "source" means the references of the run that made the model,
-    /// or the model's own losses if no run did; `teacher` (the model that `distill` learns from: the one this was cut from, or
-    /// another with the same tokenizer); `lora` (a rank, or `#{rank: 8, alpha: 16, targets: ["q", "v"]}`:
-    /// learn low-rank changes of some projections, by default of all of them, "q", "k", "v", "o",
-    /// "gate", "up", "down", with an alpha of twice the rank, and leave the weights as they are).
+    /// Starts to continue the pre-training of a model with options. The `reference` "source" means the
+    /// references of the run that made the model, or the model's own losses if no run did.
     ///
     /// ```rhai
     /// let model = load_model("demo");

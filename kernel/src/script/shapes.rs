@@ -5,6 +5,7 @@ use rhai::{Engine, Map};
 use woolshed_engine::model::Model;
 use woolshed_engine::shape::TargetShape;
 
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::{ScriptResult, convert, raise};
 
@@ -37,20 +38,34 @@ pub(super) fn describe(target: &TargetHandle) -> String {
     )
 }
 
+/// Dimensions of `target_shape`.
+pub(super) const TARGET_SHAPE: OptionList = OptionList::new(
+    "target_shape",
+    &[&[
+        dimension("layers", "layers of the network"),
+        dimension("hidden", "width of the residual stream"),
+        dimension("heads", "query heads of a layer"),
+        dimension("kv_heads", "key/value heads of a layer"),
+        dimension("intermediate", "channels of a layer's MLP"),
+    ]],
+);
+
+const fn dimension(name: &'static str, what: &'static str) -> KnownOption {
+    KnownOption::open(name, Takes::Count, "as the source has it", what)
+}
+
 /// Target shapes.
 #[export_module]
 mod functions {
-    /// Names the dimensions to prune to: `layers`, `hidden`, `heads`, `kv_heads`, `intermediate`.
-    /// What is left out stays as the source has it; `heads` and `kv_heads` follow each other,
-    /// and naming both may ask for fewer query heads a key/value head.
+    /// Names the dimensions to prune to. `heads` and `kv_heads` follow each other, and naming both may
+    /// ask for fewer query heads a key/value head.
     ///
     /// ```rhai
     /// let target = target_shape(#{layers: 3, hidden: 64});
     /// ```
     #[rhai_fn(return_raw)]
     pub fn target_shape(dimensions: Map) -> ScriptResult<TargetHandle> {
-        let known = ["layers", "hidden", "heads", "kv_heads", "intermediate"];
-        let options = Options::new("target_shape", dimensions, &known)?;
+        let options = Options::new(&TARGET_SHAPE, dimensions)?;
         Ok(TargetHandle(TargetShape {
             layers: options.size("layers")?,
             hidden: options.size("hidden")?,

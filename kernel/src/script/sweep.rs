@@ -18,10 +18,12 @@ use woolshed_engine::progress::{Progress, Watch};
 use woolshed_engine::view::{Aggregate, Cell, Table};
 
 use self::store::Finished;
+use super::help::Catalog;
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::tables::cell;
 use super::{ScriptResult, fail, host, interrupted, raise};
-use crate::session::{Diagnostic, Display, Host, is_interrupt};
+use crate::session::{Diagnostic, Display, Host, Known, is_interrupt};
 
 /// The results of a sweep in a script. Cheap to clone.
 #[derive(Clone)]
@@ -126,6 +128,26 @@ fn left(spent: f64, ran: usize, left: usize) -> String {
     }
 }
 
+/// Options of `sweep`.
+pub(super) const SWEEP: OptionList = OptionList::new(
+    "sweep",
+    &[&[
+        KnownOption::open(
+            "dir",
+            Takes::Path,
+            "nothing is kept",
+            "a folder, from `--out`, that keeps finished points",
+        ),
+        KnownOption::new("name", Takes::Text, || "sweep".into(), "the title of its tables"),
+        KnownOption::open(
+            "by",
+            Takes::Other("a parameter, or an array of them"),
+            "\"seed\", where there is one",
+            "what the summary averages over",
+        ),
+    ]],
+);
+
 fn run(
     ctx: &NativeCallContext,
     of: Dynamic,
@@ -133,7 +155,7 @@ fn run(
     closure: &FnPtr,
 ) -> ScriptResult<SweepHandle> {
     let host = host(ctx)?;
-    let options = Options::new("sweep", options, &["dir", "name", "by"])?;
+    let options = Options::new(&SWEEP, options)?;
     let points = points::points(of)?;
     let mut parameters: Vec<String> =
         points.iter().flat_map(|p| p.keys().map(|k| k.to_string())).collect();
@@ -212,7 +234,12 @@ fn run(
             }
             Err(error) if is_interrupt(&error) => return Err(error),
             Err(error) => {
-                let told = Diagnostic::runtime(&name, "", &error, ctx.engine());
+                let told = Diagnostic::runtime(
+                    &name,
+                    "",
+                    &error,
+                    &Known::functions(&Catalog::new(ctx.engine())),
+                );
                 let at = told.place.map_or(String::new(), |(line, _)| format!(" (line {line})"));
                 host.output().stderr(&format!(
                     "warning: {name}: point {} of {total} ({}) failed: {}{at}\n",
@@ -329,9 +356,7 @@ mod functions {
         run(&ctx, points, Map::new(), &closure)
     }
 
-    /// Runs a sweep with options: `dir` (a folder, from `--out`, that keeps finished points), `name`
-    /// ("sweep", the title of its tables), `by` (the parameter, or an array of them, that the summary
-    /// averages over; "seed" where there is one).
+    /// Runs a sweep with options.
     ///
     /// ```rhai
     /// let result = sweep(#{seed: [1, 2, 3], power: [1, 2]}, |p| #{value: p.seed ** p.power},

@@ -4,6 +4,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use woolshed_engine::view::{Setting, Table};
 
+use super::option_list::{KnownOption, OptionList, Takes};
 use super::options::Options;
 use super::tables::{dynamic, plain};
 use super::{ScriptResult, fail, host, raise};
@@ -20,18 +21,36 @@ fn place(ctx: &NativeCallContext, path: &str) -> ScriptResult<std::path::PathBuf
 }
 
 /// How a table is set: option `label` is for LaTeX alone.
-fn setting(of: &'static str, options: Map, known: &[&str]) -> ScriptResult<Setting> {
-    let options = Options::new(of, options, known)?;
+fn setting(list: &'static OptionList, options: Map) -> ScriptResult<Setting> {
+    let options = Options::new(list, options)?;
+    let of = list.of;
     let decimals = options.size("decimals")?;
     if let Some(n) = decimals.filter(|&n| n > 17) {
         return Err(fail(format!("option `decimals` of {of} is {n}; it must be at most 17")));
     }
-    let label = if known.contains(&"label") { options.text("label")? } else { None };
-    Ok(Setting { decimals, caption: options.text("caption")?, label })
+    Ok(Setting { decimals, caption: options.text("caption")?, label: options.text("label")? })
 }
 
-const MARKDOWN: [&str; 2] = ["caption", "decimals"];
-const LATEX: [&str; 3] = ["caption", "label", "decimals"];
+/// Lists of options, for [`super::option_list::lists`].
+pub(super) const LISTS: [&OptionList; 4] = [&MARKDOWN, &SAVE_MD, &LATEX, &SAVE_LATEX];
+
+const TEXT: [KnownOption; 2] = [
+    KnownOption::open("caption", Takes::Text, "the table's title", "what stands above the table"),
+    KnownOption::open(
+        "decimals",
+        Takes::Count,
+        "four significant digits of the largest in a column",
+        "digits behind the point, of every number",
+    ),
+];
+
+const LABEL: [KnownOption; 1] =
+    [KnownOption::open("label", Takes::Text, "none", "what `\\ref` calls the table, as tab:loss")];
+
+const MARKDOWN: OptionList = OptionList::new("table.markdown", &[&TEXT]);
+const SAVE_MD: OptionList = OptionList::new("table.save_md", &[&TEXT]);
+const LATEX: OptionList = OptionList::new("table.latex", &[&TEXT, &LABEL]);
+const SAVE_LATEX: OptionList = OptionList::new("table.save_latex", &[&TEXT, &LABEL]);
 
 fn write_json(ctx: &NativeCallContext, path: &str, value: &Dynamic) -> ScriptResult<String> {
     let place = place(ctx, path)?;
@@ -166,15 +185,14 @@ mod functions {
         table.to_markdown_whole(&Setting::default())
     }
 
-    /// Gives a table as Markdown. Options: `caption` (the table's title), `decimals` (of every number;
-    /// four significant digits of the largest in a column).
+    /// Gives a table as Markdown, with options.
     ///
     /// ```rhai
     /// print(table("x", [#{a: 1.25}]).markdown(#{decimals: 1, caption: "one digit"}));
     /// ```
     #[rhai_fn(global, name = "markdown", pure, return_raw)]
     pub fn markdown_with(table: &mut Table, options: Map) -> ScriptResult<String> {
-        Ok(table.to_markdown_whole(&setting("markdown", options, &MARKDOWN)?))
+        Ok(table.to_markdown_whole(&setting(&MARKDOWN, options)?))
     }
 
     /// Writes a table as Markdown, with all its rows. A relative path starts at `--out`. Gives the
@@ -188,7 +206,7 @@ mod functions {
         save_md_with(ctx, table, path, Map::new())
     }
 
-    /// Writes a table as Markdown. Options: those of `markdown`.
+    /// Writes a table as Markdown, with options.
     ///
     /// ```rhai
     /// table("x", [#{a: 1.25}]).save_md("x.md", #{decimals: 1});
@@ -200,7 +218,7 @@ mod functions {
         path: &str,
         options: Map,
     ) -> ScriptResult<String> {
-        let setting = setting("save_md", options, &MARKDOWN)?;
+        let setting = setting(&SAVE_MD, options)?;
         let place = place(&ctx, path)?;
         table.write_markdown(&place, &setting).map_err(raise)?;
         Ok(place.display().to_string())
@@ -217,15 +235,14 @@ mod functions {
         table.to_latex(&Setting::default())
     }
 
-    /// Gives a table as LaTeX. Options: `caption` (the table's title), `label` ("tab:loss"; none),
-    /// `decimals` (of every number; four significant digits of the largest in a column).
+    /// Gives a table as LaTeX, with options.
     ///
     /// ```rhai
     /// print(table("x", [#{loss: 1.93}]).latex(#{caption: "Loss by seed", label: "tab:loss"}));
     /// ```
     #[rhai_fn(global, name = "latex", pure, return_raw)]
     pub fn latex_with(table: &mut Table, options: Map) -> ScriptResult<String> {
-        Ok(table.to_latex(&setting("latex", options, &LATEX)?))
+        Ok(table.to_latex(&setting(&LATEX, options)?))
     }
 
     /// Writes a table as LaTeX. A relative path starts at `--out`. Gives the path.
@@ -242,7 +259,7 @@ mod functions {
         save_latex_with(ctx, table, path, Map::new())
     }
 
-    /// Writes a table as LaTeX. Options: those of `latex`.
+    /// Writes a table as LaTeX, with options.
     ///
     /// ```rhai
     /// table("x", [#{a: 1.5}]).save_latex("x.tex", #{label: "tab:x", decimals: 2});
@@ -254,7 +271,7 @@ mod functions {
         path: &str,
         options: Map,
     ) -> ScriptResult<String> {
-        let setting = setting("save_latex", options, &LATEX)?;
+        let setting = setting(&SAVE_LATEX, options)?;
         let place = place(&ctx, path)?;
         table.write_latex(&place, &setting).map_err(raise)?;
         Ok(place.display().to_string())

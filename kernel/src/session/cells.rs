@@ -50,7 +50,7 @@ impl Cells {
 }
 
 /// An outcome as a front end is told it.
-fn told(outcome: Outcome) -> CellOutcome {
+fn told(session: &Session, outcome: Outcome) -> CellOutcome {
     match outcome {
         Outcome::Value(value) if value.is_unit() => CellOutcome::Value(None),
         Outcome::Value(value) => match script::display(&value) {
@@ -62,7 +62,14 @@ fn told(outcome: Outcome) -> CellOutcome {
         },
         Outcome::Shown(display) => CellOutcome::Value(Some(*display)),
         Outcome::Interrupted => CellOutcome::Interrupted {
-            message: "stopped; variables and runs keep their state and go on from here".into(),
+            message: match session.stopped_at() {
+                place if place.is_empty() => "stopped; variables and runs keep their state".into(),
+                place => {
+                    format!(
+                        "stopped at {place}; variables and runs keep their state and go on from here"
+                    )
+                }
+            },
         },
         Outcome::Failed(diagnostic) => CellOutcome::Error {
             name: diagnostic.kind.into(),
@@ -76,12 +83,14 @@ impl CellRunner for Cells {
     fn run_cell(&mut self, cell: Cell<'_>, output: &Arc<dyn Output>) -> CellOutcome {
         self.begin(output);
         let name = format!("cell {}", cell.number);
-        told(self.magics.run(&mut self.session, &name, cell.code, cell.remembered))
+        let outcome = self.magics.run(&mut self.session, &name, cell.code, cell.remembered);
+        told(&self.session, outcome)
     }
 
     fn evaluate(&mut self, code: &str, output: &Arc<dyn Output>) -> CellOutcome {
         self.begin(output);
-        told(self.session.run("expression", code))
+        let outcome = self.session.run("expression", code);
+        told(&self.session, outcome)
     }
 
     fn names(&self) -> jupyter::Names {
@@ -133,10 +142,10 @@ impl Look for Cells {
         }
     }
 
-    fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display> {
+    fn inspect(&self, code: &str, cursor_chars: usize, more: bool) -> Option<Display> {
         match self.magics.rust_cell(code) {
             Some(cell) => self.magics.rust().inspect(&cell.code, cursor_chars),
-            None => self.session.inspect(code, cursor_chars),
+            None => self.session.inspect(code, cursor_chars, more),
         }
     }
 }
@@ -165,10 +174,10 @@ impl Look for Busy {
         }
     }
 
-    fn inspect(&self, code: &str, cursor_chars: usize) -> Option<Display> {
+    fn inspect(&self, code: &str, cursor_chars: usize, more: bool) -> Option<Display> {
         match languages::rust_cell(code, self.own) {
             Some(_) => None,
-            None => self.names.inspect(code, cursor_chars),
+            None => self.names.inspect(code, cursor_chars, more),
         }
     }
 }

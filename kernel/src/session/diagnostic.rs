@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use rhai::{Engine, EvalAltResult, ParseError, ParseErrorType, Position};
-use woolshed_engine::names::nearest;
+use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
-use crate::script::reference::{self, script_type};
+use super::known::Known;
+use crate::script::TRY;
 
 /// What a person is told about code that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,44 +38,40 @@ impl Diagnostic {
     }
 
     /// Of code that failed while it ran.
-    pub fn runtime(name: &str, code: &str, error: &EvalAltResult, rhai: &Engine) -> Self {
+    pub fn runtime(name: &str, code: &str, error: &EvalAltResult, known: &Known<'_>) -> Self {
         let (inner, position) = innermost(error);
-        let message = match inner {
-            EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
-            EvalAltResult::ErrorParsing(error, _) => error.to_string(),
+        let (message, hint) = match inner {
+            EvalAltResult::ErrorRuntime(value, _) => {
+                let text = value.to_string();
+                match text.split_once(TRY) {
+                    Some((message, hint)) => (message.to_string(), Some(hint.to_string())),
+                    None => (text, None),
+                }
+            }
+            EvalAltResult::ErrorParsing(error, _) => (error.to_string(), None),
+            EvalAltResult::ErrorFunctionNotFound(signature, _) => known.no_function(signature),
+            EvalAltResult::ErrorVariableNotFound(variable, _) => known.no_variable(variable),
+            EvalAltResult::ErrorDotExpr(text, _) => known.no_property(text),
+            EvalAltResult::ErrorDataRace(..) => (
+                "a closure uses the variable whose own method it is given to".into(),
+                Some(
+                    "take what the closure needs out before: `let n = t.len(); t.filter(|row| row.x < n)`, \
+                     or call the method on a copy: `let copy = t;` before the closure is written"
+                        .into(),
+                ),
+            ),
+            EvalAltResult::ErrorStackOverflow(_) => (
+                "the functions call each other too deeply".into(),
+                Some("a function that calls itself needs an end".into()),
+            ),
             other => {
                 let mut bare = other.to_string();
                 bare.truncate(bare.find(" (line ").unwrap_or(bare.len()));
-                bare
+                (bare, None)
             }
         };
         let mut diagnostic = Self::new("ScriptError", name, code, message, position);
-        if let EvalAltResult::ErrorFunctionNotFound(signature, _) = inner {
-            let (message, hint) = missing_function(signature, rhai);
-            diagnostic.message = message;
-            diagnostic.hint = hint;
-        }
-        if let EvalAltResult::ErrorDataRace(..) = inner {
-            diagnostic.message =
-                "a closure uses the variable whose own method it is given to".into();
-            diagnostic.hint = Some(
-                "take what the closure needs out before: `let n = t.len(); t.filter(|row| row.x < n)`, \
-                 or call the method on a copy: `let copy = t;` before the closure is written"
-                    .into(),
-            );
-        }
-        if let EvalAltResult::ErrorStackOverflow(_) = inner {
-            diagnostic.message = "the functions call each other too deeply".into();
-            diagnostic.hint = Some("a function that calls itself needs an end".into());
-        }
-        if let EvalAltResult::ErrorVariableNotFound(variable, _) = inner {
-            diagnostic.message = format!("there is no variable `{variable}`");
-            let all = reference::functions(rhai);
-            diagnostic.hint = all
-                .iter()
-                .find(|f| f.name == *variable)
-                .map(|f| format!("`{variable}` is a function: {}", f.signature()));
-        }
+        diagnostic.hint = hint;
         diagnostic
     }
 
@@ -124,7 +120,7 @@ impl fmt::Display for Diagnostic {
 }
 
 /// The error inside calls of script functions, and where it stands.
-fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position) {
+pub(super) fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position) {
     match error {
         EvalAltResult::ErrorInFunctionCall(_, _, inner, position) => {
             let (inner, at) = innermost(inner);
@@ -132,33 +128,4 @@ fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Position) {
         }
         other => (other, other.position()),
     }
-}
-
-/// Says what is wrong with a call that fits no function: an unknown name or the wrong arguments.
-fn missing_function(signature: &str, rhai: &Engine) -> (String, Option<String>) {
-    let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
-    let arguments = arguments.trim_end_matches(')');
-    let arguments: Vec<String> =
-        arguments.split(", ").filter(|a| !a.is_empty()).map(script_type).collect();
-    let given = arguments.join(", ");
-    let all = reference::functions(rhai);
-    let same: Vec<String> =
-        all.iter().filter(|f| f.name == name).map(reference::Function::signature).collect();
-    if !same.is_empty() {
-        let given = if given.is_empty() { "no arguments".into() } else { format!("({given})") };
-        return (format!("`{name}` does not take {given}"), Some(same.join("  or  ")));
-    }
-    let first = arguments.first().map_or("", String::as_str);
-    let find = |of: Option<&str>| {
-        let fits = || all.iter().filter(move |f| f.method_of() == of);
-        let near = nearest(name, fits().map(|f| f.name.as_str()))?;
-        fits().find(|f| f.name == near)
-    };
-    let near = find(Some(first)).or_else(|| find(None));
-    let what = if all.iter().any(|f| f.method_of() == Some(first)) {
-        format!("a {first} has no function `{name}`")
-    } else {
-        format!("there is no function `{name}({given})`")
-    };
-    (what, Some(near.map_or("help() lists the functions".into(), reference::Function::signature)))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use rhai::Dynamic;
 use woolshed_engine::model::Model;
 use woolshed_engine::progress::{Detail, Progress, Watch};
 
@@ -36,6 +37,10 @@ struct State {
     headline: Mutex<Option<String>>,
     /// Parameters a script asked for.
     asked: Mutex<Vec<String>>,
+    /// The last thing that long work has told.
+    last: Mutex<Option<Progress>>,
+    /// Variables of the notebook that functions see.
+    visible: Mutex<BTreeMap<String, Dynamic>>,
 }
 
 impl Host {
@@ -49,6 +54,8 @@ impl Host {
             model: Mutex::new(None),
             headline: Mutex::new(None),
             asked: Mutex::new(Vec::new()),
+            last: Mutex::new(None),
+            visible: Mutex::new(BTreeMap::new()),
         }))
     }
 
@@ -128,6 +135,17 @@ impl Host {
         self.0.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Sets the variables of the notebook that functions see.
+    pub fn show_functions(&self, variables: Vec<(String, Dynamic)>) {
+        *self.0.visible.lock().unwrap_or_else(PoisonError::into_inner) =
+            variables.into_iter().collect();
+    }
+
+    /// A variable of the notebook, as functions see it.
+    pub fn visible(&self, name: &str) -> Option<Dynamic> {
+        self.0.visible.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// Makes `model` the model loaded last, as it was before a point of a sweep.
     pub fn recall(&self, model: Option<Model>) {
         *self.0.model.lock().unwrap_or_else(PoisonError::into_inner) = model;
@@ -141,10 +159,28 @@ impl Host {
         std::mem::replace(&mut headline, line)
     }
 
+    /// Forgets what long work has told so far.
+    pub fn forget_work(&self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The last thing that long work has told since [`Host::forget_work`]: `prune, 120 of 300 steps`.
+    pub fn last_work(&self) -> Option<String> {
+        let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|p| match p.total {
+            Some(total) => format!("{}, {} of {total} {}", p.what, p.done, p.unit),
+            None => format!("{}, {} {}", p.what, p.done, p.unit),
+        })
+    }
+
     /// Ends the progress line of the work that just ended, if it drew one.
     pub fn progress_done(&self, summary: &str) {
         if self.is_over() {
             self.output().progress_done(summary);
+        }
+        // Work that an interrupt ends is not done: where it stood is told.
+        if !self.stopping() {
+            self.forget_work();
         }
     }
 
@@ -165,6 +201,7 @@ impl Host {
 impl Watch for Host {
     fn tick(&self, progress: &Progress) {
         self.0.progress.store(true, Ordering::SeqCst);
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
         self.output().progress(progress);
     }
 

@@ -16,7 +16,7 @@ use super::transcript::{SaveError, Transcript};
 use super::{Diagnostic, Display, Outcome, Session};
 use crate::jupyter::{Candidate, Completeness, Completion};
 use crate::rust::RustCells;
-use crate::script;
+use crate::script::{self, help::Catalog};
 
 /// Every magic: its name, what stands behind it, what it does.
 const MAGICS: [(&str, &str, &str); 10] = [
@@ -29,8 +29,11 @@ const MAGICS: [(&str, &str, &str); 10] = [
     ("%who", "", "the variables, with type, size and device"),
     ("%device", "[NAME]", "the devices of this machine, or whether NAME can be used"),
     ("%help", "", "this list"),
-    ("name?", "", "help for a function, beside the cell"),
+    ("name?", "", "help beside the cell; name?? says more"),
 ];
+
+/// The longest name that `name?` is read as, in bytes.
+const LONGEST: usize = 200;
 
 /// Runs cells with their magics, and remembers them.
 #[derive(Default)]
@@ -59,7 +62,7 @@ enum Part<'a> {
         timed: bool,
     },
     Magic(Line<'a>),
-    /// `name?`
+    /// `name?`, as it is written.
     Help(&'a str),
 }
 
@@ -147,13 +150,13 @@ impl Magics {
                 }
                 outcome
             }
-            Part::Help(wanted) => match script::reference::help(session.rhai(), wanted) {
+            Part::Help(wanted) => match help(session, wanted) {
                 Ok(help) => {
                     session.host().output().page(&help);
                     Outcome::Value(Dynamic::UNIT)
                 }
                 Err(message) => {
-                    let text = format!("{wanted}?");
+                    let text = (*wanted).to_string();
                     let line = Line { number: 1, text: &text, name: "", rest: "" };
                     Outcome::Failed(complaint(name, line, message, None))
                 }
@@ -289,15 +292,25 @@ fn is_known(name: &str) -> bool {
     MAGICS.iter().any(|(known, ..)| *known == name)
 }
 
+/// The page of `name?`, and of `name??` with what can be done with it.
+fn help(session: &Session, wanted: &str) -> Result<Display, String> {
+    let more = wanted.ends_with("??") || wanted.starts_with("??");
+    let name = wanted.trim_matches('?').trim();
+    match session.inspect(name, name.chars().count(), more) {
+        Some(found) => Ok(found),
+        None => Catalog::new(session.rhai()).help(name, more),
+    }
+}
+
 /// The name in a cell that is only `name?`, `?name` or `run.step?`.
 fn question(code: &str) -> Option<&str> {
     let code = code.trim();
     let bare = code.trim_matches('?');
-    let name = bare.rsplit('.').next()?.trim();
     let fits = bare.len() < code.len()
-        && !name.is_empty()
+        && bare.len() <= LONGEST
+        && !bare.trim_matches('.').is_empty()
         && bare.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
-    fits.then_some(name)
+    fits.then_some(code)
 }
 
 /// Why a cell cannot be read: the line, the message, one thing to try.

@@ -24,6 +24,17 @@ pub enum SaveError {
     Write(#[from] WriteError),
 }
 
+/// What ends a cell so that another can follow: the last expression of a cell needs no `;`, and one in
+/// the middle of a script does. Behind a remark it stands on a line of its own.
+fn end(code: &str) -> &'static str {
+    let last = code.lines().next_back().unwrap_or_default();
+    match last.trim_end().ends_with([';', '}']) {
+        true => "",
+        false if last.contains("//") => "\n;",
+        false => ";",
+    }
+}
+
 /// The cells of a session in the order they ran.
 #[derive(Debug, Default)]
 pub struct Transcript {
@@ -38,7 +49,7 @@ impl Transcript {
             return;
         }
         self.cells.push(if ran {
-            format!("// %% {name}\n{code}\n")
+            format!("// %% {name}\n{code}{}\n", end(code))
         } else {
             let remark: String = code.lines().map(|line| format!("// {line}\n")).collect();
             format!("// %% {name} (failed)\n{remark}")
@@ -99,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn cells_that_end_in_a_value_can_be_followed_by_others() {
+        let mut transcript = Transcript::default();
+        for code in
+            ["let a = 1; a", "a // remark", "fn f() { 1 }", "if a > 0 { a } else { 0 }", "f()"]
+        {
+            transcript.push("cell", code, true);
+        }
+        rhai::Engine::new().run(&transcript.script()).unwrap();
+    }
+
+    #[test]
     fn only_its_own_files_are_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/x.rhai");
@@ -106,7 +128,7 @@ mod tests {
         transcript.save(&path, false).unwrap();
         transcript.push("cell 1", "1", true);
         transcript.save(&path, false).unwrap();
-        assert!(std::fs::read_to_string(&path).unwrap().ends_with("// %% cell 1\n1\n"));
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("// %% cell 1\n1;\n"));
         std::fs::write(&path, "my own").unwrap();
         let refused = transcript.save(&path, false);
         assert!(matches!(refused, Err(SaveError::Occupied { .. })));

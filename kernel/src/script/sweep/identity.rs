@@ -25,6 +25,14 @@ pub(super) fn of_closure(ctx: &NativeCallContext, closure: &FnPtr) -> ScriptResu
     if seen.contains("param") {
         text.push_str(&format!("params {:?}\n", host.params()));
     }
+    // Functions see variables of the notebook by their names.
+    for name in &seen {
+        if let Some(variable) = host.visible(name) {
+            text.push_str(&format!("{name}: "));
+            value(ctx, &variable, &mut text)?;
+            text.push('\n');
+        }
+    }
     for captured in closure.iter_curry() {
         value(ctx, captured, &mut text)?;
         text.push('\n');
