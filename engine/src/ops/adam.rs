@@ -7,10 +7,13 @@
 //!
 //! Source: Loshchilov & Hutter, "Decoupled weight decay regularization".
 
-use candle_core::{CpuStorage, Error, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
+use std::marker::PhantomData;
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, Error, InplaceOp1, Layout, Result, Tensor};
 use rayon::prelude::*;
 
-use super::kernel::{CHUNK, Real, slice, vectorised, with_real};
+use super::kernel::{CHUNK, Real, vectorised, with_real, with_slice};
 use super::plain;
 
 /// What one AdamW step needs beside the tensors.
@@ -39,83 +42,57 @@ pub fn adam(w: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, step: &AdamStep) -> 
     if !w.device().is_cpu() {
         return plain::adam(w, m, v, g, step);
     }
-    let g = g.contiguous()?;
-    let (b1, b2) = step.betas;
-    m.inplace_op2(&g, &Moment { decay: b1, grad_scale: step.grad_scale, square: false })?;
-    v.inplace_op2(&g, &Moment { decay: b2, grad_scale: step.grad_scale, square: true })?;
-    w.inplace_op3(m, v, &Update(*step))
+    with_real!(w.dtype(), "adam", T => {
+        with_slice::<T, _>(g, |g| change(w, |w| change(m, |m| change(v, |v| {
+            update::<T>(w, m, v, g, step);
+            Ok(())
+        }))))
+    })
 }
 
-struct Moment {
-    decay: f64,
-    grad_scale: f64,
-    square: bool,
-}
-
-fn elements<'a, T: Real>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [T]> {
-    let (start, end) =
-        layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: "adam" })?;
-    let all = T::elements(storage)
-        .ok_or_else(|| Error::Msg("adam: weight, moments and gradient differ in type".into()))?;
-    Ok(&mut all[start..end])
-}
-
-impl InplaceOp2 for Moment {
-    fn name(&self) -> &'static str {
-        "adam-moment"
-    }
-
-    fn cpu_fwd(
-        &self,
-        ms: &mut CpuStorage,
-        ml: &Layout,
-        gs: &CpuStorage,
-        gl: &Layout,
-    ) -> Result<()> {
-        use candle_core::backend::BackendStorage;
-        with_real!(gs.dtype(), "adam", T => {
-            let (m, g) = (elements::<T>(ms, ml)?, slice::<T>(gs, gl)?);
-            let (keep, take, scale) = (T::of(self.decay), T::of(1.0 - self.decay), T::of(self.grad_scale));
-            m.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).for_each(|(m, g)| vectorised(|| {
-                for (m, &g) in m.iter_mut().zip(g) {
+fn update<T: Real>(w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: &AdamStep) {
+    let AdamStep { lr, betas: (b1, b2), eps, weight_decay, t, grad_scale } = *step;
+    let (keep1, take1, keep2, take2) = (T::of(b1), T::of(1.0 - b1), T::of(b2), T::of(1.0 - b2));
+    let size = T::of(lr / (1.0 - b1.powf(t as f64)));
+    let second = T::of(1.0 / (1.0 - b2.powf(t as f64)));
+    let (keep, eps, scale) = (T::of(1.0 - lr * weight_decay), T::of(eps), T::of(grad_scale));
+    w.par_chunks_mut(CHUNK)
+        .zip(m.par_chunks_mut(CHUNK))
+        .zip(v.par_chunks_mut(CHUNK))
+        .zip(g.par_chunks(CHUNK))
+        .for_each(|(((w, m), v), g)| {
+            vectorised(|| {
+                for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
                     let g = g * scale;
-                    *m = keep * *m + take * if self.square { g * g } else { g };
+                    *m = keep1 * *m + take1 * g;
+                    *v = keep2 * *v + take2 * (g * g);
+                    *w = *w * keep - size * *m / ((*v * second).sqrt() + eps);
                 }
-            }));
-            Ok(())
-        })
-    }
+            });
+        });
 }
 
-struct Update(AdamStep);
+/// Calls `f` with the elements of a CPU tensor, to be changed in place.
+fn change<T: Real>(t: &Tensor, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    t.inplace_op1(&Change(Mutex::new(Some(f)), PhantomData::<fn(T)>))
+}
 
-impl InplaceOp3 for Update {
+struct Change<F, T>(Mutex<Option<F>>, PhantomData<fn(T)>);
+
+impl<T: Real, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Change<F, T> {
     fn name(&self) -> &'static str {
-        "adam-update"
+        "adam"
     }
 
-    fn cpu_fwd(
-        &self,
-        ws: &mut CpuStorage,
-        wl: &Layout,
-        ms: &CpuStorage,
-        ml: &Layout,
-        vs: &CpuStorage,
-        vl: &Layout,
-    ) -> Result<()> {
-        use candle_core::backend::BackendStorage;
-        let AdamStep { lr, betas: (b1, b2), eps, weight_decay, t, .. } = self.0;
-        with_real!(ms.dtype(), "adam", T => {
-            let (w, m, v) = (elements::<T>(ws, wl)?, slice::<T>(ms, ml)?, slice::<T>(vs, vl)?);
-            let step = T::of(lr / (1.0 - b1.powf(t as f64)));
-            let second = T::of(1.0 / (1.0 - b2.powf(t as f64)));
-            let (keep, eps) = (T::of(1.0 - lr * weight_decay), T::of(eps));
-            w.par_chunks_mut(CHUNK).zip(m.par_chunks(CHUNK)).zip(v.par_chunks(CHUNK)).for_each(|((w, m), v)| vectorised(|| {
-                for ((w, &m), &v) in w.iter_mut().zip(m).zip(v) {
-                    *w = *w * keep - step * m / ((v * second).sqrt() + eps);
-                }
-            }));
-            Ok(())
-        })
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (start, end) =
+            layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: "adam" })?;
+        let all = T::elements(storage).ok_or_else(|| {
+            Error::Msg("adam: weight, moments and gradient differ in type".into())
+        })?;
+        match self.0.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            Some(f) => f(&mut all[start..end]),
+            None => Ok(()),
+        }
     }
 }

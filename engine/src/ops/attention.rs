@@ -8,6 +8,8 @@
 //! and v are summed inside the task and no two tasks write the same place. The T x T scores live in
 //! the task's own buffer, 64 rows of products at a time, and are made again in the backward pass.
 
+use std::sync::Mutex;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
@@ -91,16 +93,37 @@ impl<T: Real> Scratch<T> {
     }
 }
 
+/// Buffers that tasks borrow and give back: as many as there are tasks at a time.
+struct Shelf<T> {
+    size: Size,
+    backward: bool,
+    free: Mutex<Vec<Scratch<T>>>,
+}
+
+impl<T: Real> Shelf<T> {
+    fn new(size: Size, backward: bool) -> Self {
+        Self { size, backward, free: Mutex::default() }
+    }
+
+    fn lend(&self, task: impl FnOnce(&mut Scratch<T>)) {
+        let taken = self.free.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let mut scratch = taken.unwrap_or_else(|| Scratch::new(self.size, self.backward));
+        task(&mut scratch);
+        self.free.lock().unwrap_or_else(|e| e.into_inner()).push(scratch);
+    }
+}
+
 /// Copies one head out of a (T, heads*E) slab and turns it by its positions.
 fn turn<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: &mut [T]) {
     let half = s.e / 2;
     vectorised(|| {
         for t in 0..s.t {
-            let (x, y) = (&x[t * stride..][..s.e], &mut out[t * s.e..][..s.e]);
+            let (xa, xb) = x[t * stride..][..2 * half].split_at(half);
+            let (ya, yb) = out[t * s.e..][..2 * half].split_at_mut(half);
             let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
             for i in 0..half {
-                y[i] = x[i] * cos[i] - x[i + half] * sin[i];
-                y[i + half] = x[i + half] * cos[i] + x[i] * sin[i];
+                ya[i] = xa[i] * cos[i] - xb[i] * sin[i];
+                yb[i] = xb[i] * cos[i] + xa[i] * sin[i];
             }
         }
     });
@@ -113,16 +136,19 @@ fn turn<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: &mut 
 /// touches these `s.e` columns.
 unsafe fn turn_back<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: *mut T) {
     let half = s.e / 2;
-    for t in 0..s.t {
-        // SAFETY: row t of the slab, by the caller's promise.
-        let y = unsafe { std::slice::from_raw_parts_mut(out.add(t * stride), s.e) };
-        let x = &x[t * s.e..][..s.e];
-        let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
-        for i in 0..half {
-            y[i] = x[i] * cos[i] + x[i + half] * sin[i];
-            y[i + half] = x[i + half] * cos[i] - x[i] * sin[i];
+    vectorised(|| {
+        for t in 0..s.t {
+            // SAFETY: row t of the slab, by the caller's promise.
+            let y = unsafe { std::slice::from_raw_parts_mut(out.add(t * stride), 2 * half) };
+            let (ya, yb) = y.split_at_mut(half);
+            let (xa, xb) = x[t * s.e..][..2 * half].split_at(half);
+            let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
+            for i in 0..half {
+                ya[i] = xa[i] * cos[i] + xb[i] * sin[i];
+                yb[i] = xb[i] * cos[i] - xa[i] * sin[i];
+            }
         }
-    }
+    });
 }
 
 /// Fills the lower triangle of `p` (T, T) with attention weights; what lies right of the diagonal
@@ -190,9 +216,9 @@ pub(crate) fn attend<T: Real>(q: &[T], k: &[T], v: &[T], s: Size, rope: &Rope, o
     let rope = T::rope(rope);
     let (hw, qw, kw) = (s.h * s.e, s.q_row, s.kv_row);
     let shared = Shared::of(out);
-    (0..s.b * s.k).into_par_iter().for_each_init(
-        || Scratch::new(s, false),
-        |w, task| {
+    let shelf = Shelf::new(s, false);
+    (0..s.b * s.k).into_par_iter().for_each(|task| {
+        shelf.lend(|w| {
             let (b, g) = (task / s.k, task % s.k);
             turn(&k[s.at(b, kw, g)..], kw, s, rope, &mut w.k);
             let values = Mat { at: v[s.at(b, kw, g)..].as_ptr(), row: kw, col: 1 };
@@ -208,8 +234,8 @@ pub(crate) fn attend<T: Real>(q: &[T], k: &[T], v: &[T], s: Size, rope: &Rope, o
                     }
                 }
             }
-        },
-    );
+        });
+    });
 }
 
 /// What the backward pass of [`attend`] reads: its operands, its context and the context's gradient.
@@ -240,9 +266,9 @@ pub(crate) unsafe fn attend_back<T: Real>(
     let rope = T::rope(rope);
     let (hw, qw, kw) = (s.h * s.e, s.q_row, s.kv_row);
     let scale = T::of(1.0 / (s.e as f64).sqrt());
-    (0..s.b * s.k).into_par_iter().for_each_init(
-        || Scratch::new(s, true),
-        |w, task| {
+    let shelf = Shelf::new(s, true);
+    (0..s.b * s.k).into_par_iter().for_each(|task| {
+        shelf.lend(|w| {
             let (b, kv) = (task / s.k, task % s.k);
             let kv_at = s.at(b, kw, kv);
             turn(&k[kv_at..], kw, s, rope, &mut w.k);
@@ -330,8 +356,8 @@ pub(crate) unsafe fn attend_back<T: Real>(
             }
             // SAFETY: columns of kv head `kv` in sequence b belong to this task.
             unsafe { turn_back(&w.dk, kw, s, rope, dk_out.at(kv_at)) };
-        },
-    );
+        });
+    });
 }
 
 impl CustomOp3 for Attention {

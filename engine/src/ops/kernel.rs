@@ -30,7 +30,8 @@ impl Real for f32 {
         // without a library call.
         const ROUND: f32 = 12_582_912.0;
         let x = self.clamp(-87.0, 88.0);
-        let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+        let shifted = x * std::f32::consts::LOG2_E + ROUND;
+        let n = shifted - ROUND;
         let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
         let mut p = 1.987_569_1e-4f32;
         p = p * r + 1.398_199_9e-3;
@@ -39,7 +40,9 @@ impl Real for f32 {
         p = p * r + 1.666_666_5e-1;
         p = p * r + 0.5;
         let y = p * (r * r) + r + 1.0;
-        y * f32::from_bits((((n as i32) + 127) << 23) as u32)
+        // The last bits of the shifted number are n itself: 2^n by putting them into an exponent.
+        let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+        y * f32::from_bits(exponent << 23)
     }
     fn rope(table: &super::rope::RopeTable) -> (&[f32], &[f32]) {
         table.f32()

@@ -263,40 +263,76 @@ fn kept(n: usize, keep: f64) -> usize {
     ((n as f64 * keep).round() as usize).clamp(1, n)
 }
 
+/// A trainer that takes the same step again and again.
+#[derive(Debug)]
+pub struct BenchStep {
+    trainer: Trainer,
+    ids: Vec<u32>,
+    noise: Vec<Vec<f64>>,
+    start: Option<Shear>,
+    alive: [usize; 3],
+    taken: u64,
+}
+
+impl BenchStep {
+    /// Prepares the step of a case with a share of each dimension alive.
+    ///
+    /// # Errors
+    /// A share out of range, a machine that is too small.
+    pub fn new(case: &BenchCase, keep: f64) -> Result<Self, BenchError> {
+        if !(keep > 0.0 && keep <= 1.0) {
+            return Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } });
+        }
+        let config = case.config();
+        let shape = config.shape();
+        // Weights twice (the source keeps its own), two moments, gradients.
+        let need = 5 * 4 * shape.parameters() as u64;
+        let free = memory("/proc/meminfo", "MemAvailable:");
+        if let Some(free) = free.filter(|&free| free < need) {
+            let giga = |bytes: u64| bytes.div_ceil(1_000_000_000);
+            return Err(BenchError::Memory { case: case.name, need: giga(need), have: giga(free) });
+        }
+        let model = case.model(config)?;
+        let (trainer, alive, noise) = trainer(case, &model, &shape, keep)?;
+        let ids = (0..(case.batch * case.tokens) as u64)
+            .map(|i| (mixed(i) % case.vocab as u64) as u32)
+            .collect();
+        let start = trainer.shear.clone();
+        Ok(Self { trainer, ids, noise, start, alive, taken: 0 })
+    }
+
+    /// Takes a step, with the gates where they were at the start, so that every step has the same ones
+    /// alive; gives its loss, nats/token.
+    ///
+    /// # Errors
+    /// A loss that is no number; candle's.
+    pub fn step(&mut self) -> Result<f64, BenchError> {
+        self.trainer.shear.clone_from(&self.start);
+        let k = self.taken;
+        self.taken += 1;
+        match self.trainer.step(k, &self.ids, Some(&self.noise))? {
+            StepOutcome::Taken(figures) => Ok(figures.loss),
+            StepOutcome::NotFinite(loss) => Err(BenchError::Diverged { step: k, loss }),
+        }
+    }
+}
+
 /// Takes steps and measures them; `watch` is told of each.
 ///
 /// # Errors
 /// Options out of range, a machine that is too small, an interrupt.
 pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, BenchError> {
     let BenchOptions { case, keep, steps } = *options;
-    if !(keep > 0.0 && keep <= 1.0) {
-        return Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } });
-    }
     if steps == 0 {
         return Err(BenchError::Steps);
     }
-    let config = case.config();
-    let shape = config.shape();
-    let parameters = shape.parameters();
-    // Weights twice (the source keeps its own), two moments, gradients.
-    let need = 5 * 4 * parameters as u64;
-    if let Some(free) = memory("/proc/meminfo", "MemAvailable:").filter(|&free| free < need) {
-        let giga = |bytes: u64| bytes.div_ceil(1_000_000_000);
-        return Err(BenchError::Memory { case: case.name, need: giga(need), have: giga(free) });
-    }
-    let model = case.model(config)?;
-    let (mut trainer, alive, noise) = trainer(&case, &model, &shape, keep)?;
-    drop(model);
-    let ids: Vec<u32> = (0..(case.batch * case.tokens) as u64)
-        .map(|i| (mixed(i) % case.vocab as u64) as u32)
-        .collect();
-    let start = trainer.shear.clone();
+    let mut of = BenchStep::new(&case, keep)?;
     let mut report = BenchReport {
         process_seconds: Vec::new(),
         wall_seconds: Vec::new(),
-        tokens: ids.len(),
-        parameters,
-        alive,
+        tokens: of.ids.len(),
+        parameters: case.config().shape().parameters(),
+        alive: of.alive,
         peak_bytes: None,
         losses: Vec::new(),
     };
@@ -304,13 +340,8 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
         if watch.stop_requested() {
             return Err(BenchError::Interrupted);
         }
-        // Gates where they were, so that every step has the same ones alive.
-        trainer.shear.clone_from(&start);
         let (process, wall) = (ProcessTime::now(), Instant::now());
-        match trainer.step(k, &ids, Some(&noise))? {
-            StepOutcome::Taken(figures) => report.losses.push(figures.loss),
-            StepOutcome::NotFinite(loss) => return Err(BenchError::Diverged { step: k, loss }),
-        }
+        report.losses.push(of.step()?);
         if k > 0 {
             report.process_seconds.push(process.elapsed().as_secs_f64());
             report.wall_seconds.push(wall.elapsed().as_secs_f64());

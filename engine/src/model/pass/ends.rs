@@ -16,8 +16,11 @@ use crate::ops::kernel::{Real, gemm, rows, rows_per_task};
 use crate::ops::loss::{counted, cross_entropy_rows, losses_of_rows};
 use crate::ops::norm::{NormScale, norm_rows, norm_rows_back};
 
-/// Logits that exist at a time, elements: 32 MB in f32.
-const LOGITS_AT_ONCE: usize = 8 << 20;
+/// Logits that exist at a time, elements: 8 MB in f32, which a cache can hold.
+const LOGITS_AT_ONCE: usize = 2 << 20;
+
+/// Rows of logits that exist at a time, at least: each block goes over the gradient of the head once.
+const ROWS_AT_ONCE: usize = 256;
 
 /// A teacher's logits (N, V), the share of the divergence in the loss, the temperature.
 pub(super) type Taught<'a, T> = (&'a [T], f64, f64);
@@ -91,7 +94,7 @@ impl<T: Real> Net<'_, T> {
 
     /// Rows of logits that exist at a time.
     fn rows_at_once(&self) -> usize {
-        (LOGITS_AT_ONCE / self.vocab()).max(64).min(self.n)
+        (LOGITS_AT_ONCE / self.vocab()).max(ROWS_AT_ONCE).min(self.n)
     }
 
     fn final_norm(&self) -> NormScale<T> {

@@ -36,7 +36,7 @@ use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 use self::ends::Loss;
 use self::live::Live;
 use self::net::{Gated, Net, Places};
-use self::space::{Space, fit};
+use self::space::{Slot, Space, fit};
 use self::sums::{GateSums, Sums};
 use super::forward::next_tokens;
 use super::{LlamaConfig, ModelError, Weights};
@@ -264,9 +264,19 @@ impl Pass<'_> {
 
     fn losses_in<T: Typed>(&self, memory: &Memory) -> Result<Vec<f64>, ModelError> {
         self.read::<T, _>(memory, |net, space| {
-            forward(&net, self.ids, space, true);
-            let top = &space.streams[net.live.layers.len()][..net.n * net.d()];
-            Ok(net.losses(top, &next_tokens(self.ids, self.tokens), &mut space.temps))
+            let len = net.n * net.d();
+            let Space { streams, slots, temps } = space;
+            streams.resize_with(streams.len().max(2), Vec::new);
+            slots.resize_with(slots.len().max(1), Slot::default);
+            net.embed(self.ids, fit(&mut streams[0], len));
+            for l in 0..net.live.layers.len() {
+                let (below, above) = streams.split_at_mut(1);
+                let out = fit(&mut above[0], len);
+                net.layer(l, &below[0][..len], &mut slots[0], out, temps);
+                streams.swap(0, 1);
+            }
+            let top = &streams[0][..len];
+            Ok(net.losses(top, &next_tokens(self.ids, self.tokens), temps))
         })
     }
 
