@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ struct State {
     deaf: AtomicBool,
     /// Pieces of work that wait or go on.
     work: AtomicU64,
+    /// The folder that goes with this process.
+    folder: Mutex<Option<PathBuf>>,
     /// The process that runs code.
     process: Mutex<Option<Arc<Mutex<Child>>>>,
 }
@@ -93,6 +95,15 @@ pub fn serve() -> io::Result<()> {
     state.running.store(false, Ordering::SeqCst);
     state.interrupt(1);
     state.kill();
+    if let Some(folder) = state.folder.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // A compiler that is just being stopped may still write.
+        for _ in 0..10 {
+            if std::fs::remove_dir_all(&folder).is_ok() || !folder.exists() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
     Ok(())
 }
 
@@ -175,6 +186,8 @@ impl Worker {
             client: path("client"),
             env: env.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().into())).collect(),
         };
+        let own = message["private"].as_str().map(PathBuf::from);
+        *self.state.folder.lock().unwrap_or_else(PoisonError::into_inner) = own;
         let start = Instant::now();
         match Cells::start(&wanted, self.kernel.clone(), self.state.running.clone()) {
             Ok(cells) => {

@@ -2,7 +2,7 @@
 //!
 //! | from the kernel: `ask` | |
 //! |---|---|
-//! | `start` | `folder` for the builds, `templates` to copy them from, `client` to load first, `env` for the code of cells |
+//! | `start` | `private`, a folder to be removed at the end, `folder` in it for the builds, `templates` to copy them from, `client` to load first, `env` for the code of cells |
 //! | `execute` | `code`, and `name` for errors |
 //! | `complete`, `inspect` | `code`, `cursor` in bytes |
 //! | `answer` | `text` for the last question |

@@ -46,7 +46,7 @@ struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What a crash leaves lies in the system's folder for such things.
+        // The process removes it too, for a kernel that ends without dropping this.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -235,6 +235,7 @@ impl Live {
         let text = |path: &Path| path.display().to_string();
         process.line().send(&json!({
             "ask": "start",
+            "private": text(&folder.0),
             "folder": text(&folder.0.join("build")),
             "templates": text(&cache),
             "client": text(&client),
