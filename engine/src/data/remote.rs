@@ -5,7 +5,7 @@
 //! fetched more. The folder appears when all its files are there: offline, and the next time, it is
 //! opened without a question to the hub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,8 +87,7 @@ fn folder(snapshot: &Snapshot, id: &str, choice: &Choice) -> PathBuf {
     let path = choice.path.as_deref().unwrap_or_default().trim_matches('/');
     let files = choice.files.map_or("all".into(), |n| n.to_string());
     let key = hex(&Sha256::digest(format!("{path}\n{files}")))[..16].to_string();
-    let last = if path.is_empty() { id } else { path };
-    let called = last.rsplit('/').next().unwrap_or(last);
+    let called = last(if path.is_empty() { id } else { path });
     snapshot.dir().join("woolshed").join(snapshot.commit()).join(key).join(called)
 }
 
@@ -97,7 +96,7 @@ fn wanted(id: &str, names: &[String], choice: &Choice) -> Result<Vec<(String, St
     let path = choice.path.as_deref().unwrap_or_default().trim_matches('/');
     let below = if path.is_empty() { String::new() } else { format!("{path}/") };
     let data = |name: &str| {
-        let file = name.rsplit('/').next().unwrap_or(name);
+        let file = last(name);
         let kept = holds_documents(Path::new(file)) || file.ends_with(tokens::ENDING);
         kept || file == "index.json" || file.contains(".mds") || file == manifest::NAME
     };
@@ -106,24 +105,21 @@ fn wanted(id: &str, names: &[String], choice: &Choice) -> Result<Vec<(String, St
     let inside: Vec<_> = inside.filter(|(_, place)| visible(place) && data(place)).collect();
     let in_folders = inside.iter().any(|(_, place)| domain(place).is_some_and(|d| !d.is_empty()));
     // Parts of a data set count apart, as do the files of a folder where each is a domain.
-    let apart = |domain: &str| {
-        let file = |place: &str| place.rsplit('/').next().unwrap_or(place).to_string();
-        let here = inside.iter().map(|(_, place)| *place);
-        let mut files =
-            here.filter(|place| self::domain(place).as_deref() == Some(domain)).map(file);
-        domain.is_empty() || files.any(|file| layout::is_train(layout::group(&file)))
-    };
+    let train = |place: &str| layout::is_train(layout::group(last(place)));
+    let in_parts = inside.iter().filter(|(_, place)| train(place));
+    let in_parts: BTreeSet<String> = in_parts.filter_map(|(_, place)| domain(place)).collect();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut wanted = Vec::new();
     for (name, place) in &inside {
         let Some(domain) = domain(place) else { continue };
-        let file = place.rsplit('/').next().unwrap_or(place);
+        let file = last(place);
         let loose = domain.is_empty() && in_folders;
         if loose && file != manifest::NAME {
             continue;
         }
         if holds_documents(Path::new(file)) {
-            let group = if apart(&domain) { layout::group(file) } else { "" };
+            let apart = domain.is_empty() || in_parts.contains(&domain);
+            let group = if apart { layout::group(file) } else { "" };
             let count = counts.entry(format!("{domain}/{group}")).or_default();
             *count += 1;
             if choice.files.is_some_and(|most| *count > most) {
@@ -149,6 +145,11 @@ fn wanted(id: &str, names: &[String], choice: &Choice) -> Result<Vec<(String, St
         return Err(DataError::ManyHubFiles { id: id.into(), count: wanted.len(), most: MOST });
     }
     Ok(wanted)
+}
+
+/// What stands after the last slash.
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The folder of a file that is a domain: at the top, or in one of those that the public code writes.
