@@ -136,17 +136,7 @@ fn receive(connection: &mut UnixStream, longest: u64) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::rust::wire;
-    use crate::session::{Display, HostOptions, Output, Session};
-
-    struct Quiet;
-
-    impl Output for Quiet {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: &Display) {}
-        fn progress(&self, _: &woolshed_engine::progress::Progress) {}
-        fn progress_done(&self, _: &str) {}
-    }
+    use crate::session::{HostOptions, Quiet, Session};
 
     struct Open {
         session: Session,

@@ -201,17 +201,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::{Display, HostOptions, Output, Session};
-
-    struct Quiet;
-
-    impl Output for Quiet {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: &Display) {}
-        fn progress(&self, _: &woolshed_engine::progress::Progress) {}
-        fn progress_done(&self, _: &str) {}
-    }
+    use crate::session::{HostOptions, Quiet, Session};
 
     /// The functions with their code, one a line. Breaks are the formatter's affair, and the words of a
     /// comment may be older than those of the script function.

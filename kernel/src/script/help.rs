@@ -175,20 +175,8 @@ pub fn of_option(of: &'static str, option: KnownOption) -> Display {
 mod tests {
     use std::sync::Arc;
 
-    use woolshed_engine::progress::Progress;
-
     use super::*;
-    use crate::session::{HostOptions, Output, Session};
-
-    struct Quiet;
-
-    impl Output for Quiet {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: &Display) {}
-        fn progress(&self, _: &Progress) {}
-        fn progress_done(&self, _: &str) {}
-    }
+    use crate::session::{HostOptions, Quiet, Session};
 
     fn catalog() -> Catalog {
         Catalog::new(Session::new(HostOptions::default(), Arc::new(Quiet)).rhai())

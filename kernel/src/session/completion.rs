@@ -203,20 +203,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
-    use woolshed_engine::progress::Progress;
-
     use super::*;
-    use crate::session::{Display, HostOptions, Output};
-
-    struct Quiet;
-
-    impl Output for Quiet {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: &Display) {}
-        fn progress(&self, _: &Progress) {}
-        fn progress_done(&self, _: &str) {}
-    }
+    use crate::session::{HostOptions, Quiet};
 
     fn session(code: &str) -> Session {
         let mut session = Session::new(HostOptions::default(), Arc::new(Quiet));

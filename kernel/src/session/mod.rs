@@ -41,6 +41,8 @@ pub use host::{Host, HostOptions};
 pub use known::Known;
 pub use languages::Language;
 pub use magics::Magics;
+#[cfg(test)]
+pub use output::Quiet;
 pub use output::{Display, Output, Unanswered};
 pub(crate) use session::is_interrupt;
 pub use session::{Outcome, Session};

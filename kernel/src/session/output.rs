@@ -96,3 +96,17 @@ pub enum Unanswered {
     #[error("the question was interrupted")]
     Interrupted,
 }
+
+/// Where a test sends what it does not look at.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+
+#[cfg(test)]
+impl Output for Quiet {
+    fn stdout(&self, _: &str) {}
+    fn stderr(&self, _: &str) {}
+    fn display(&self, _: &Display) {}
+    fn progress(&self, _: &Progress) {}
+    fn progress_done(&self, _: &str) {}
+}

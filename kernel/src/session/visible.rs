@@ -91,19 +91,7 @@ pub fn resolve(rhai: &mut Engine, host: &Host) {
 mod tests {
     use std::sync::Arc;
 
-    use woolshed_engine::progress::Progress;
-
-    use crate::session::{Display, HostOptions, Outcome, Output, Session};
-
-    struct Quiet;
-
-    impl Output for Quiet {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: &Display) {}
-        fn progress(&self, _: &Progress) {}
-        fn progress_done(&self, _: &str) {}
-    }
+    use crate::session::{HostOptions, Outcome, Quiet, Session};
 
     /// Runs cells in one session and gives the last one's value as text.
     fn run(cells: &[&str]) -> String {
