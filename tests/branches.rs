@@ -77,11 +77,14 @@ fn an_interrupted_run_goes_on_as_if_it_had_not_stopped() {
         let mut stream = stream("interrupt", case);
         let mut straight = run(&mut stream, &domains);
         let mut stopped = straight.fork();
-        straight.step(9, &Unwatched).unwrap();
+        let counted = StopAfter::polls(u64::MAX >> 1);
+        straight.step(9, &counted).unwrap();
+        let polls = (u64::MAX >> 1) - counted.0.load(Ordering::Relaxed) as u64;
+        assert!(polls > 9 * 10, "a step looks up many times on its way, not {polls} in nine");
         let mut stops = 0;
         while stopped.status().step < 9 {
             let left = 9 - stopped.status().step;
-            let watch = StopAfter::polls(stream.below(8));
+            let watch = StopAfter::polls(stream.below(polls));
             stops += u64::from(stopped.step(left, &watch).unwrap().interrupted);
         }
         // An evaluation may still be due.

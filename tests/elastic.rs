@@ -85,7 +85,7 @@ fn walk(trainer: &mut Trainer, case: u64) -> Vec<f64> {
         if k == 2 {
             close_many(trainer, case);
         }
-        match trainer.step(k, &ids, None).unwrap() {
+        match trainer.step(k, &ids, None, &Unwatched).unwrap() {
             StepOutcome::Taken(figures) => figures.loss,
             broken => panic!("case {case}, step {k}: {broken:?}"),
         }
@@ -173,7 +173,7 @@ fn an_elastic_step_gives_the_same_bits_every_time_and_those_of_the_whole_where_a
                     table.held.extend((0..table.log_alpha.len()).map(|i| (i, true)));
                 }
                 let ids: Vec<u32> = (0..2 * TOKENS as u32).map(|i| i % 11).collect();
-                trainer.step(0, &ids, None).unwrap();
+                trainer.step(0, &ids, None, &Unwatched).unwrap();
                 assert_eq!(trainer.clock().computed, 1.0);
             } else {
                 walk(&mut trainer, case);

@@ -24,8 +24,8 @@ fn main() {
 #[divan::bench(args = [100, 75, 50, 25], sample_count = 5, sample_size = 1)]
 fn step(bencher: Bencher<'_, '_>, keep: u32) {
     let mut step = BenchStep::new(&BenchCase::ALL[0], f64::from(keep) / 100.0).expect("a case");
-    step.step().expect("a step");
-    bencher.bench_local(|| step.step().expect("a step"));
+    step.step(&Unwatched).expect("a step");
+    bencher.bench_local(|| step.step(&Unwatched).expect("a step"));
 }
 
 fn domains() -> std::sync::Arc<Domains> {

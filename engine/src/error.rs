@@ -36,13 +36,15 @@ impl Error {
     /// True when the work stopped because its caller asked.
     pub fn is_interrupted(&self) -> bool {
         use crate::{
-            data::DataError, hub::HubError, judge::JudgeError, model::ModelError, run::RunError,
+            data::DataError, gate::GateError, hub::HubError, judge::JudgeError, model::ModelError,
+            run::RunError,
         };
         let data = |error: &DataError| {
             matches!(error, DataError::Interrupted { .. } | DataError::Hub(HubError::Interrupted))
         };
         match self {
             Self::Model(ModelError::Interrupted)
+            | Self::Gate(GateError::Interrupted)
             | Self::Judge(JudgeError::Model(ModelError::Interrupted))
             | Self::Run(RunError::Interrupted | RunError::Model(ModelError::Interrupted)) => true,
             Self::Data(error) | Self::Run(RunError::Data(error)) => data(error),

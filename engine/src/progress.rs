@@ -4,6 +4,8 @@
 //! [`Watch::tick`] and polls [`Watch::stop_requested`] at every natural boundary (a step, a batch, a
 //! file, a chunk of a download). Stopping leaves every handle usable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// A moment of long work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
@@ -82,6 +84,33 @@ pub trait Watch: Sync {
     /// True once the caller wants the work to stop at the next boundary.
     fn stop_requested(&self) -> bool {
         false
+    }
+}
+
+/// A wish to stop that stays once it was seen: work that left out a part knows so at its end. Any thread
+/// may ask.
+pub(crate) struct Stop<'a> {
+    watch: &'a dyn Watch,
+    raised: AtomicBool,
+}
+
+impl<'a> Stop<'a> {
+    /// Nobody stops the work.
+    pub fn never() -> Stop<'static> {
+        Stop::by(&Unwatched)
+    }
+
+    /// Asks `watch`.
+    pub fn by(watch: &'a dyn Watch) -> Self {
+        Self { watch, raised: AtomicBool::new(false) }
+    }
+
+    /// True from the first time that the watch wants a stop.
+    pub fn raised(&self) -> bool {
+        if !self.raised.load(Ordering::Relaxed) && self.watch.stop_requested() {
+            self.raised.store(true, Ordering::Relaxed);
+        }
+        self.raised.load(Ordering::Relaxed)
     }
 }
 

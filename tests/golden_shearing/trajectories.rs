@@ -4,6 +4,7 @@ use candle_core::DType;
 use serde_json::Value;
 use woolshed_engine::gate::{Constraint, EvalMode, Lagrangian};
 use woolshed_engine::model::Model;
+use woolshed_engine::progress::Unwatched;
 use woolshed_engine::train::{
     AdamConfig, Schedule, Shear, ShearRates, StepFigures, StepOutcome, Trainer, TrainerConfig,
 };
@@ -59,7 +60,7 @@ fn walk(t: &Fixture, model: &Model, mut see: impl FnMut(&Value, &StepFigures, &S
         let (ids, _) = t.ids(&format!("step{k}.input_ids"));
         let noise: Vec<Vec<f64>> =
             t.masks(&format!("step{k}.u.")).into_iter().map(|(_, u)| u).collect();
-        let outcome = trainer.step(k as u64, &ids, Some(&noise)).expect("a step");
+        let outcome = trainer.step(k as u64, &ids, Some(&noise), &Unwatched).expect("a step");
         let StepOutcome::Taken(figures) = outcome else { panic!("step {k}: {outcome:?}") };
         let shear = trainer.shear.as_ref().expect("gates in training");
         see(step, &figures, shear);

@@ -86,7 +86,17 @@ fn large_models_are_made_saved_and_loaded_stoppably() {
     // 50 million weights, 200 MB in f32.
     let make = "new_model(#{layers: 4, hidden: 1024, heads: 8, intermediate: 2816})";
     run(&mut raw, &format!("let large = {make}; large.save(\"{dir}\");"));
+    // A step of it takes a second or more, of which no part is long.
+    run(
+        &mut raw,
+        "let d = load_domains(\"demo\", #{seq_len: 256, max_tokens: 200000, eval_rows: 16});
+        let r = prune(large, target_shape(#{hidden: 512, layers: 2}), d, #{batch: 8});",
+    );
+    let magnitude = "loop { large.magnitude_cut(target_shape(#{hidden: 512})); }";
     let kinds = [
+        ("a step of", "r.step(50)".to_owned(), ""),
+        ("an evaluation of", "loop { r.evaluate(); }".to_owned(), "evaluate, "),
+        ("a cut by magnitude of", magnitude.to_owned(), "line 1"),
         ("making", format!("loop {{ {make}; }}"), "line 1"),
         ("saving", format!("loop {{ large.save(\"{dir}-again\"); }}"), "save model, "),
         ("loading", format!("loop {{ load_model(\"{dir}\"); }}"), "load"),
@@ -98,6 +108,7 @@ fn large_models_are_made_saved_and_loaded_stoppably() {
         // As above.
         assert!(took < Duration::from_millis(1500), "{what}: {took:?}");
     }
+    run(&mut raw, "if r.status().step > 40 { throw \"no step was stopped\" }");
     run(&mut raw, "large.generate(\"the\", #{max_tokens: 1});");
 }
 

@@ -19,8 +19,8 @@ use crate::progress::{Progress, Watch};
 /// Longest text given to the tokenizer at once, bytes.
 pub(super) const PIECE: usize = 64 << 10;
 
-/// Pieces a thread tokenises before the work looks whether it is to stop: some 30 ms.
-const PIECES_PER_THREAD: usize = 4;
+/// Text a thread tokenises before the work looks whether it is to stop, bytes: some 30 ms.
+const BYTES_PER_THREAD: usize = 2 * PIECE;
 
 /// Most text in a chunk, bytes; one document may be longer.
 const CHUNK: usize = 4 << 20;
@@ -142,11 +142,19 @@ impl Tokenising<'_> {
             DataError::Tokenizer { domain, source: Box::new(source) }
         };
         // One document may be most of a file: the work looks up between groups of pieces.
-        let group = PIECES_PER_THREAD * rayon::current_num_threads();
+        let room = BYTES_PER_THREAD * rayon::current_num_threads();
         let mut ids = Vec::with_capacity(texts.len());
-        for texts in texts.chunks(group) {
+        let mut rest = &texts[..];
+        while !rest.is_empty() {
             self.stop()?;
-            ids.extend((self.encode)(texts).map_err(failed)?);
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|text| {
+                bytes += text.len();
+                bytes <= room
+            });
+            let (group, after) = rest.split_at(fits.count().max(1));
+            ids.extend((self.encode)(group).map_err(failed)?);
+            rest = after;
         }
         let mut ids = ids.into_iter();
         let mut encoded = Vec::with_capacity(chunk.len());

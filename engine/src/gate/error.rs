@@ -97,6 +97,9 @@ pub enum GateError {
         /// What is gone.
         what: &'static str,
     },
+    /// The caller asked the work to stop.
+    #[error("stopped on request")]
+    Interrupted,
     /// Of shapes.
     #[error(transparent)]
     Shape(#[from] crate::shape::ShapeError),

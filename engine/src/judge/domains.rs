@@ -44,7 +44,8 @@ pub fn domain_losses(
     let losses_of = |ids: &[u32]| -> Result<Vec<f64>, ModelError> {
         if handmade {
             let (weights, rope) = (&weights, &rope);
-            return Pass { weights, config, rope, gates, elastic, ids, tokens }.losses(&memory);
+            return Pass { weights, config, rope, gates, elastic, ids, tokens, watch }
+                .losses(&memory);
         }
         let mut forward = Forward::with_rope(&weights, config, rope.clone()).watched(watch);
         if let Some(gates) = &tensors {
@@ -53,18 +54,20 @@ pub fn domain_losses(
         Ok(ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?)
     };
     let total: u64 = domains.domains.iter().map(|d| d.eval.len() as u64).sum();
+    let progress = |done: u64, domain: &str| Progress {
+        what: "evaluate".into(),
+        done,
+        total: Some(total),
+        unit: "rows",
+        note: domain.into(),
+    };
     let mut done = 0;
+    watch.tick(&progress(done, ""));
     let mut losses = Vec::with_capacity(domains.domains.len());
     for domain in &domains.domains {
         losses.push(rows_loss(&losses_of, &domain.eval, &mut |rows| {
             done += rows as u64;
-            watch.tick(&Progress {
-                what: "evaluate".into(),
-                done,
-                total: Some(total),
-                unit: "rows",
-                note: domain.name.clone(),
-            });
+            watch.tick(&progress(done, &domain.name));
             watch.stop_requested()
         })?);
     }

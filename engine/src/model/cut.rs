@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::fold::fold;
 use super::{LayerWeights, LlamaConfig, Model, ModelOrigin, Weights};
 use crate::gate::{GateError, GateValues};
+use crate::progress::Watch;
 use crate::shape::TargetShape;
 
 impl Model {
@@ -40,11 +41,15 @@ impl Model {
     /// one-shot pruning without data.
     ///
     /// # Errors
-    /// An illegal target; candle's.
-    pub fn magnitude_cut(&self, target: &TargetShape) -> Result<Self, GateError> {
+    /// An illegal target; an interrupt; candle's.
+    pub fn magnitude_cut(
+        &self,
+        target: &TargetShape,
+        watch: &dyn Watch,
+    ) -> Result<Self, GateError> {
         let source = self.shape();
-        let values =
-            GateValues::ranked(&source, &target.resolve(&source)?, |kind| self.magnitudes(kind))?;
+        let magnitudes = |kind| self.magnitudes(kind, watch);
+        let values = GateValues::ranked(&source, &target.resolve(&source)?, magnitudes)?;
         let mut cut = self.cut(&values)?;
         cut.name = format!("{}-magnitude", self.name);
         cut.provenance.push(("magnitude.parent".into(), self.name.clone()));

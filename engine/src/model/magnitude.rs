@@ -5,14 +5,42 @@
 //! down; of a hidden dimension its place in every matrix; of a layer all its matrices. Norms and
 //! biases have no part in it.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
+use rayon::prelude::*;
 
 use super::{AttentionWeights, MlpWeights, Model};
 use crate::gate::{GateError, GateKind};
+use crate::ops::kernel::{Real, in_order, rows_per_task, with_slice};
+use crate::progress::Watch;
 
-/// Sums of squares along a dimension: of a matrix, by row (1) or by column (0).
+/// Sums of squares along a dimension: of a matrix, by row (1) or by column (0). In f64, the same for any
+/// number of threads.
 fn squares(matrix: &Tensor, over: usize) -> Result<Vec<f64>, GateError> {
-    Ok(matrix.to_dtype(DType::F64)?.sqr()?.sum(over)?.to_vec1()?)
+    let matrix = matrix.to_device(&Device::Cpu)?;
+    Ok(match matrix.dtype() {
+        DType::F64 => with_slice(&matrix, |x| Ok(squares_of::<f64>(x, matrix.dims2()?.1, over)))?,
+        // Wide enough for every narrower type.
+        _ => with_slice(&matrix.to_dtype(DType::F32)?, |x| {
+            Ok(squares_of::<f32>(x, matrix.dims2()?.1, over))
+        })?,
+    })
+}
+
+fn squares_of<T: Real>(x: &[T], width: usize, over: usize) -> Vec<f64> {
+    let square = |&x: &T| WithDType::to_f64(x).powi(2);
+    let task = width * rows_per_task(width);
+    if over == 1 {
+        let rows = |x: &[T]| x.chunks(width).map(|row| row.iter().map(square).sum()).collect();
+        return x.par_chunks(task).map(rows).collect::<Vec<Vec<f64>>>().concat();
+    }
+    let columns = |x: &[T]| {
+        let mut sums = vec![0.0; width];
+        for row in x.chunks(width) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += square(x));
+        }
+        sums
+    };
+    in_order(x.par_chunks(task).map(columns).collect(), width)
 }
 
 fn add(into: &mut [f64], from: &[f64]) {
@@ -42,12 +70,15 @@ impl Model {
     /// Gives the L2 norm of the weights that each gate of a kind would close, row by row.
     ///
     /// # Errors
-    /// candle's, if the device cannot be read.
-    pub fn magnitudes(&self, kind: GateKind) -> Result<Vec<f64>, GateError> {
+    /// An interrupt; candle's, if the device cannot be read.
+    pub fn magnitudes(&self, kind: GateKind, watch: &dyn Watch) -> Result<Vec<f64>, GateError> {
         let shape = self.shape();
         let (rows, width) = kind.size(&shape);
         let mut sums = vec![0.0; rows * width];
         for (l, layer) in self.weights.layers.iter().enumerate() {
+            if watch.stop_requested() {
+                return Err(GateError::Interrupted);
+            }
             let here = if rows == 1 { 0..width } else { l * width..(l + 1) * width };
             let (attention, mlp) = (layer.attention.as_ref(), layer.mlp.as_ref());
             match kind {
@@ -108,12 +139,14 @@ mod tests {
     use super::super::Weights;
     use super::super::save::tiny;
     use super::*;
+    use crate::progress::Unwatched;
     use crate::shape::TargetShape;
 
     #[test]
     fn every_kind_splits_the_same_squares() {
         let model = tiny::model(false);
-        let sum = |kind| model.magnitudes(kind).unwrap().iter().map(|x| x * x).sum::<f64>();
+        let sum =
+            |kind| model.magnitudes(kind, &Unwatched).unwrap().iter().map(|x| x * x).sum::<f64>();
         let matrices: f64 = model
             .weights
             .named()
@@ -148,7 +181,7 @@ mod tests {
         m.up = up.clone();
         model.weights = Arc::new(weights);
         let target = TargetShape { intermediate: Some(11), ..TargetShape::default() };
-        let cut = model.magnitude_cut(&target).unwrap();
+        let cut = model.magnitude_cut(&target, &Unwatched).unwrap();
         let kept = &cut.weights.layers[1].mlp.as_ref().unwrap().up;
         let rows: Vec<u32> = (0..12).filter(|&f| f != 4).collect();
         let index = Tensor::new(rows, up.device()).unwrap();

@@ -19,6 +19,7 @@ use super::kernel::{
 };
 use super::plain;
 use super::rope::Rope;
+use crate::progress::Stop;
 
 /// Rows of scores computed at a time.
 const BLOCK: usize = 64;
@@ -212,7 +213,13 @@ impl Attention {
 
 /// The context of queries `q`, keys `k` and values `v` into `out (B*T, H*E)`. Each operand begins at
 /// head 0 of its first row; rows are as far apart as `s` says.
-pub(crate) fn attend<T: Real>(q: &[T], k: &[T], v: &[T], s: Size, rope: &Rope, out: &mut [T]) {
+pub(crate) fn attend<T: Real>(
+    (q, k, v): (&[T], &[T], &[T]),
+    s: Size,
+    rope: &Rope,
+    stop: &Stop<'_>,
+    out: &mut [T],
+) {
     let rope = T::rope(rope);
     let (hw, qw, kw) = (s.h * s.e, s.q_row, s.kv_row);
     let shared = Shared::of(out);
@@ -223,6 +230,9 @@ pub(crate) fn attend<T: Real>(q: &[T], k: &[T], v: &[T], s: Size, rope: &Rope, o
             turn(&k[s.at(b, kw, g)..], kw, s, rope, &mut w.k);
             let values = Mat { at: v[s.at(b, kw, g)..].as_ptr(), row: kw, col: 1 };
             for h in g * s.group()..(g + 1) * s.group() {
+                if stop.raised() {
+                    return;
+                }
                 turn(&q[s.at(b, qw, h)..], qw, s, rope, &mut w.q);
                 weights(&w.q, &w.k, s, &mut w.p);
                 for r0 in (0..s.t).step_by(BLOCK) {
@@ -258,6 +268,7 @@ pub(crate) unsafe fn attend_back<T: Real>(
     of: Attended<'_, T>,
     s: Size,
     rope: &Rope,
+    stop: &Stop<'_>,
     dq_out: Shared<T>,
     dk_out: Shared<T>,
     dv_out: Shared<T>,
@@ -274,6 +285,9 @@ pub(crate) unsafe fn attend_back<T: Real>(
             turn(&k[kv_at..], kw, s, rope, &mut w.k);
             let values = Mat { at: v[kv_at..].as_ptr(), row: kw, col: 1 };
             for (first, h) in (kv * s.group()..(kv + 1) * s.group()).enumerate() {
+                if stop.raised() {
+                    return;
+                }
                 let add = first > 0;
                 let (h_at, q_at) = (s.at(b, hw, h), s.at(b, qw, h));
                 turn(&q[q_at..], qw, s, rope, &mut w.q);
@@ -378,7 +392,8 @@ impl CustomOp3 for Attention {
         let size = self.size(ql.shape().dims2()?, kl.shape().dims2()?)?;
         with_real!(qs.dtype(), "causal-attention", T => {
             let mut c = vec![T::default(); ql.shape().elem_count()];
-            attend::<T>(slice(qs, ql)?, slice(ks, kl)?, slice(vs, vl)?, size, &self.rope, &mut c);
+            let of = (slice(qs, ql)?, slice(ks, kl)?, slice(vs, vl)?);
+            attend::<T>(of, size, &self.rope, &Stop::never(), &mut c);
             Ok((T::to_cpu_storage_owned(c), ql.shape().clone()))
         })
     }
@@ -398,7 +413,9 @@ impl CustomOp3 for Attention {
             let into = [Shared::of(&mut dq), Shared::of(&mut dk), Shared::of(&mut dv)];
             let of = Attended { q: qs, k: ks, v: vs, out: os, g: gs };
             // SAFETY: three fresh buffers of the operands' sizes.
-            unsafe { attend_back(of, size, &self.rope, into[0], into[1], into[2]) };
+            unsafe {
+                attend_back(of, size, &self.rope, &Stop::never(), into[0], into[1], into[2]);
+            }
             Ok((
                 Some(tensor(dq, q.shape().clone(), q)?),
                 Some(tensor(dk, k.shape().clone(), q)?),

@@ -3,6 +3,8 @@
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tensor, WithDType};
 use rayon::prelude::*;
 
+use crate::progress::Stop;
+
 /// Elements a kernel hands to one task: small enough to share out, large enough to pay for it.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
@@ -183,6 +185,43 @@ pub(crate) unsafe fn gemm<T: Real>(
             false,
             threads,
         )
+    }
+}
+
+/// Multiplications of a block of [`gemm_until`]: some 30 ms on two cores.
+const MULTIPLICATIONS_AT_ONCE: usize = 2 << 30;
+
+/// Rows of such a block, at least, and what their number is a multiple of: with fewer, laying B out anew
+/// would cost more than the product.
+const ROWS_AT_ONCE: usize = 96;
+
+/// [`gemm`] on all threads, in blocks of rows of C, none of them begun after a stop: C is no result then.
+///
+/// # Safety
+/// As [`gemm`].
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many sizes")]
+pub(crate) unsafe fn gemm_until<T: Real>(
+    stop: &Stop<'_>,
+    m: usize,
+    n: usize,
+    k: usize,
+    c: *mut T,
+    c_row: usize,
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+) {
+    let block = (MULTIPLICATIONS_AT_ONCE / (n * k).max(1) / ROWS_AT_ONCE).max(1) * ROWS_AT_ONCE;
+    for first in (0..m).step_by(block) {
+        if stop.raised() {
+            return;
+        }
+        let rows = block.min(m - first);
+        // SAFETY: rows `first..first + rows` of the caller's A and C.
+        unsafe {
+            let a = Mat { at: a.at.add(first * a.row), ..a };
+            gemm(rows, n, k, c.add(first * c_row), c_row, a, b, add, true);
+        }
     }
 }
 

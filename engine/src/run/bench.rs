@@ -305,14 +305,16 @@ impl BenchStep {
     /// alive; gives its loss, nats/token.
     ///
     /// # Errors
-    /// A loss that is no number; candle's.
-    pub fn step(&mut self) -> Result<f64, BenchError> {
+    /// A loss that is no number, an interrupt; candle's.
+    pub fn step(&mut self, watch: &dyn Watch) -> Result<f64, BenchError> {
         self.trainer.shear.clone_from(&self.start);
         let k = self.taken;
         self.taken += 1;
-        match self.trainer.step(k, &self.ids, Some(&self.noise))? {
-            StepOutcome::Taken(figures) => Ok(figures.loss),
-            StepOutcome::NotFinite(loss) => Err(BenchError::Diverged { step: k, loss }),
+        match self.trainer.step(k, &self.ids, Some(&self.noise), watch) {
+            Ok(StepOutcome::Taken(figures)) => Ok(figures.loss),
+            Ok(StepOutcome::NotFinite(loss)) => Err(BenchError::Diverged { step: k, loss }),
+            Err(ModelError::Interrupted) => Err(BenchError::Interrupted),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -341,7 +343,7 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
             return Err(BenchError::Interrupted);
         }
         let (process, wall) = (ProcessTime::now(), Instant::now());
-        report.losses.push(of.step()?);
+        report.losses.push(of.step(watch)?);
         if k > 0 {
             report.process_seconds.push(process.elapsed().as_secs_f64());
             report.wall_seconds.push(wall.elapsed().as_secs_f64());

@@ -19,7 +19,7 @@ use crate::data::{CustomRule, Domains, Loader, Mixture, MixtureRule};
 use crate::gate::{Constraint, EvalMode, GateKind, GatePlace, GateValues, Gates, Lagrangian};
 use crate::judge;
 use crate::model::{Model, ModelError};
-use crate::progress::{Detail, Watch};
+use crate::progress::{Detail, Progress, Watch};
 use crate::shape::{ModelShape, TargetShape};
 use crate::train::{Shear, ShearRates, Trainer};
 
@@ -187,7 +187,7 @@ impl Run {
 
     /// Takes up to `n` steps; evaluates every domain and updates the mixture every `eval_every`.
     ///
-    /// Stops at the next step boundary when the watch asks; a run that stopped goes on from there
+    /// Stops when the watch asks, and gives up the step it is in; a run that stopped goes on from there
     /// as if it had not.
     ///
     /// # Errors
@@ -201,6 +201,11 @@ impl Run {
             self.check_rule()?;
         }
         let mut interrupted = false;
+        // The first step of a large model takes long: a bar stands from the start.
+        if n > 0 {
+            let begun = self.state.progress(first, n, begin);
+            watch.tick(&Progress { note: String::new(), ..begun });
+        }
         while self.state.due || self.state.step < first + n {
             if watch.stop_requested() {
                 interrupted = true;
@@ -218,7 +223,13 @@ impl Run {
                     other => other?,
                 }
             } else {
-                let drawing = self.state.advance()?;
+                let drawing = match self.state.advance(watch) {
+                    Err(RunError::Model(ModelError::Interrupted)) => {
+                        interrupted = true;
+                        break;
+                    }
+                    other => other?,
+                };
                 let tokens = self.state.tokens_per_step();
                 self.speed.take(tokens, drawing, self.state.trainer.clock());
                 let telling = Instant::now();

@@ -14,6 +14,7 @@ use super::{Best, EpochRecord, EvalRecord, History, Mark, RunError, StepRecord, 
 use crate::data::{Loader, LoaderState, Mixture, MixtureRule};
 use crate::digest::Digest;
 use crate::gate::Constraint;
+use crate::progress::Watch;
 use crate::shape::{ModelShape, TargetShape};
 use crate::train::{Shear, StepOutcome, Trainer, TrainerConfig};
 
@@ -105,13 +106,13 @@ impl State {
     /// Takes one step; gives the seconds that drawing its batch took.
     ///
     /// # Errors
-    /// A loss that is no number; the state is then as before.
-    pub fn advance(&mut self) -> Result<f64, RunError> {
+    /// A loss that is no number, an interrupt; the state is then as before.
+    pub fn advance(&mut self, watch: &dyn Watch) -> Result<f64, RunError> {
         let begin = Instant::now();
         let before = self.loader.clone();
         let batch = self.loader.next_batch(&self.mixture.weights, self.rows_per_step())?;
         let drawing = begin.elapsed().as_secs_f64();
-        let figures = match self.trainer.step(self.step, &batch.ids, None) {
+        let figures = match self.trainer.step(self.step, &batch.ids, None, watch) {
             Ok(StepOutcome::Taken(figures)) => figures,
             Ok(StepOutcome::NotFinite(loss)) => {
                 self.loader = before;

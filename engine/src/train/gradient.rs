@@ -25,6 +25,7 @@ use crate::model::forward::{Forward, next_tokens};
 use crate::model::pass::{Asked, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
+use crate::progress::Watch;
 
 /// Learning from a teacher's distributions beside the text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +58,11 @@ impl Teacher {
         Ok(Self { model: Model { weights: Arc::new(weights), ..model.clone() }, rope })
     }
 
-    fn logits(&self, ids: &[u32], tokens: usize) -> Result<Tensor, ModelError> {
+    fn logits(&self, part: &Part<'_>) -> Result<Tensor, ModelError> {
         let Model { weights, config, .. } = &self.model;
-        Forward::with_rope(weights, config, self.rope.clone()).logits(ids, tokens)
+        Forward::with_rope(weights, config, self.rope.clone())
+            .watched(part.watch)
+            .logits(part.ids, part.tokens)
     }
 }
 
@@ -70,6 +73,8 @@ pub(super) struct Part<'a> {
     /// Its share of the step's rows; 1 for a step that is not divided.
     pub share: f64,
     pub teacher: Option<(&'a Teacher, Distill)>,
+    /// Who may stop it.
+    pub watch: &'a dyn Watch,
 }
 
 /// What a micro-batch gives.
@@ -114,7 +119,7 @@ impl Part<'_> {
 
     /// The teacher's logits.
     fn taught(&self) -> Result<Option<Tensor>, ModelError> {
-        self.teacher.map(|(teacher, _)| teacher.logits(self.ids, self.tokens)).transpose()
+        self.teacher.map(|(teacher, _)| teacher.logits(self)).transpose()
     }
 }
 
@@ -137,7 +142,7 @@ pub(super) struct ByHand {
 /// Without a graph; the gradients of the tensors that `wanted` names are added to `onto`.
 ///
 /// # Errors
-/// An id beyond the vocabulary; candle's.
+/// An id beyond the vocabulary; an interrupt; candle's.
 pub(super) fn by_hand(
     pass: &Pass<'_>,
     part: &Part<'_>,
@@ -203,7 +208,7 @@ pub(super) fn through(
 /// One graph over the whole network.
 ///
 /// # Errors
-/// An id beyond the vocabulary; candle's.
+/// An id beyond the vocabulary; an interrupt; candle's.
 pub(super) fn straight(
     forward: &Forward<'_>,
     part: &Part<'_>,
@@ -223,7 +228,7 @@ pub(super) fn straight(
 /// Layer by layer, each run twice.
 ///
 /// # Errors
-/// An id beyond the vocabulary; candle's.
+/// An id beyond the vocabulary; an interrupt; candle's.
 pub(super) fn recomputed(
     forward: &Forward<'_>,
     part: &Part<'_>,

@@ -26,6 +26,7 @@ use crate::model::forward::Forward;
 use crate::model::pass::{self, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
+use crate::progress::Watch;
 
 /// Settings of a trainer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -204,22 +205,24 @@ impl Trainer {
     /// that is no number changes nothing.
     ///
     /// # Errors
-    /// An id beyond the vocabulary; candle's.
+    /// An id beyond the vocabulary; an interrupt, which changes nothing; candle's.
     pub fn step(
         &mut self,
         k: u64,
         ids: &[u32],
         noise: Option<&[Vec<f64>]>,
+        watch: &dyn Watch,
     ) -> Result<StepOutcome, ModelError> {
         let factor = self.config.schedule.factor(k);
         let constraint = self.shear.as_mut().map(|shear| {
             shear.gates.clamp();
             shear.lagrangian.evaluate(&shear.gates, k)
         });
-        let Sum { loss, distillation, grads, gates, clock } = match self.gradients(k, ids, noise)? {
-            Ok(sum) => sum,
-            Err(broken) => return Ok(StepOutcome::NotFinite(broken)),
-        };
+        let Sum { loss, distillation, grads, gates, clock } =
+            match self.gradients(k, ids, noise, watch)? {
+                Ok(sum) => sum,
+                Err(broken) => return Ok(StepOutcome::NotFinite(broken)),
+            };
         let begin = Instant::now();
         let gate_grads = constraint.as_ref().map(|constraint| Shear::grads(&gates, constraint));
         let (gate_squares, multiplier_squares) =
@@ -271,6 +274,7 @@ impl Trainer {
         k: u64,
         ids: &[u32],
         noise: Option<&[Vec<f64>]>,
+        watch: &dyn Watch,
     ) -> Result<Result<Sum, f64>, ModelError> {
         let tokens = self.config.tokens;
         let in_training = self.parameters.trained();
@@ -300,8 +304,9 @@ impl Trainer {
                     elastic: self.config.elastic,
                     ids: part,
                     tokens,
+                    watch,
                 };
-                let part = Part { ids: part, tokens, share, teacher };
+                let part = Part { ids: part, tokens, share, teacher, watch };
                 let recompute = self.config.recompute;
                 let of = match by_hand(&pass, &part, recompute, &wanted, flat.take(), &self.memory)?
                 {
@@ -319,11 +324,12 @@ impl Trainer {
                 (Some(s), Some(sample)) => Some(sample.tensors(&s.gates.source, dtype, device)?),
                 _ => None,
             };
-            let mut forward = Forward::with_rope(weights, &self.model.config, self.rope.clone());
+            let mut forward =
+                Forward::with_rope(weights, &self.model.config, self.rope.clone()).watched(watch);
             if let Some(tensors) = &tensors {
                 forward = forward.gated(tensors);
             }
-            let part = Part { ids: part, tokens, share, teacher };
+            let part = Part { ids: part, tokens, share, teacher, watch };
             let way = if self.config.recompute { recomputed } else { straight };
             let begin = Instant::now();
             let of = match way(&forward, &part, tensors.as_ref(), &trained)? {

@@ -407,8 +407,12 @@ mod functions {
     /// print(model.magnitude_cut(target_shape(#{layers: 2})).shape().layers);
     /// ```
     #[rhai_fn(global, pure, return_raw)]
-    pub fn magnitude_cut(model: &mut Model, target: TargetHandle) -> ScriptResult<Model> {
-        model.magnitude_cut(&target.0).map_err(raise)
+    pub fn magnitude_cut(
+        ctx: NativeCallContext,
+        model: &mut Model,
+        target: TargetHandle,
+    ) -> ScriptResult<Model> {
+        model.magnitude_cut(&target.0, &host(&ctx)?).map_err(raise)
     }
 
     /// Writes the model to a folder that usual loaders open: `config.json`, `model.safetensors`,

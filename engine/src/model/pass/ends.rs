@@ -12,7 +12,7 @@ use super::space::{Temps, fit};
 use super::sums::Sums;
 use crate::gate::GateKind;
 use crate::ops::distill::DistilledRows;
-use crate::ops::kernel::{Real, gemm, rows, rows_per_task};
+use crate::ops::kernel::{Real, gemm_until, rows, rows_per_task};
 use crate::ops::loss::{counted, cross_entropy_rows, losses_of_rows};
 use crate::ops::norm::{NormScale, norm_rows, norm_rows_back};
 
@@ -125,11 +125,24 @@ impl<T: Real> Net<'_, T> {
         let (mut cross_entropy, mut divergence) = (0.0, 0.0);
         let step = self.rows_at_once();
         for (block, (a, targets)) in a.chunks_mut(step * d).zip(targets.chunks(step)).enumerate() {
+            if self.stop.raised() {
+                break;
+            }
             let r = targets.len();
             let logits = fit(logits, r * v);
             // SAFETY: a is (r, d), head is (v, d), logits is (r, v) and ours.
             unsafe {
-                gemm(r, v, d, logits.as_mut_ptr(), v, rows(a, d), rows(head, d).t(), false, true);
+                gemm_until(
+                    self.stop,
+                    r,
+                    v,
+                    d,
+                    logits.as_mut_ptr(),
+                    v,
+                    rows(a, d),
+                    rows(head, d).t(),
+                    false,
+                );
             }
             match taught {
                 None => {
@@ -156,11 +169,21 @@ impl<T: Real> Net<'_, T> {
                 };
                 let g = rows(logits, v).t();
                 // SAFETY: logits is (r, v), a is (r, d), out is (v, d) and ours.
-                unsafe { gemm(v, d, r, out.as_mut_ptr(), d, g, rows(a, d), true, true) };
+                unsafe { gemm_until(self.stop, v, d, r, out.as_mut_ptr(), d, g, rows(a, d), true) };
             }
             // SAFETY: logits is (r, v), head is (v, d), a is (r, d) and ours.
             unsafe {
-                gemm(r, d, v, a.as_mut_ptr(), d, rows(logits, v), rows(head, d), false, true)
+                gemm_until(
+                    self.stop,
+                    r,
+                    d,
+                    v,
+                    a.as_mut_ptr(),
+                    d,
+                    rows(logits, v),
+                    rows(head, d),
+                    false,
+                )
             };
         }
         if wanted
@@ -188,11 +211,24 @@ impl<T: Real> Net<'_, T> {
         let step = self.rows_at_once();
         let mut all = Vec::with_capacity(n);
         for (a, targets) in a.chunks(step * d).zip(targets.chunks(step)) {
+            if self.stop.raised() {
+                break;
+            }
             let r = targets.len();
             let logits = fit(logits, r * v);
             // SAFETY: a is (r, d), head is (v, d), logits is (r, v) and ours.
             unsafe {
-                gemm(r, v, d, logits.as_mut_ptr(), v, rows(a, d), rows(head, d).t(), false, true);
+                gemm_until(
+                    self.stop,
+                    r,
+                    v,
+                    d,
+                    logits.as_mut_ptr(),
+                    v,
+                    rows(a, d),
+                    rows(head, d).t(),
+                    false,
+                );
             }
             all.extend(losses_of_rows(logits, v, targets));
         }

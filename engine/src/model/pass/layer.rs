@@ -10,7 +10,7 @@ use super::space::{Slot, Temps, fit};
 use super::sums::{Sums, full_rows, matters};
 use crate::gate::GateKind;
 use crate::ops::attention::{Attended, Size, attend, attend_back};
-use crate::ops::kernel::{Real, Shared, gemm, rows, rows_per_task, vectorised};
+use crate::ops::kernel::{Real, Shared, gemm_until, rows, rows_per_task, vectorised};
 use crate::ops::norm::{NormScale, norm_heads, norm_heads_back, norm_rows, norm_rows_back};
 use crate::ops::swiglu::{swiglu_rows, swiglu_rows_back};
 use rayon::prelude::*;
@@ -162,12 +162,22 @@ impl<T: Real> Net<'_, T> {
         let add = heads.at.biases.is_some();
         // SAFETY: a is (n, d), w is (width, d), qkv is (n, width) and ours.
         unsafe {
-            gemm(n, width, d, qkv.as_mut_ptr(), width, rows(a, d), rows(w, d).t(), add, true)
+            gemm_until(
+                self.stop,
+                n,
+                width,
+                d,
+                qkv.as_mut_ptr(),
+                width,
+                rows(a, d),
+                rows(w, d).t(),
+                add,
+            )
         };
         let turned = self.normed(heads, qkv, &mut temps.normed);
         let context = fit(context, n * heads.q);
         let (q, k, v) = (turned, &turned[heads.q..], &turned[heads.q + heads.kv..]);
-        attend(q, k, v, self.size(heads), self.rope, context);
+        attend((q, k, v), self.size(heads), self.rope, self.stop, context);
         let gates = &self.gates.layers[l];
         let row = self.gates.output(gates.attention, d);
         let by = Factors { row: row.as_deref(), col: gates.context.as_deref() };
@@ -176,7 +186,17 @@ impl<T: Real> Net<'_, T> {
         let he = heads.q;
         // SAFETY: context is (n, he), w is (d, he), out is (n, d) and ours.
         unsafe {
-            gemm(n, d, he, out.as_mut_ptr(), d, rows(context, he), rows(w, he).t(), true, true)
+            gemm_until(
+                self.stop,
+                n,
+                d,
+                he,
+                out.as_mut_ptr(),
+                d,
+                rows(context, he),
+                rows(w, he).t(),
+                true,
+            )
         };
         if let Some(place) = heads.at.o_bias.filter(|_| self.bias_counts(l)) {
             let mut bias = self.compact(place);
@@ -216,7 +236,9 @@ impl<T: Real> Net<'_, T> {
         let grad = fit(&mut temps.wide, n * he);
         let dx = fit(&mut temps.dx, n * d);
         // SAFETY: dx is (n, d), w is (d, he), grad is (n, he) and ours.
-        unsafe { gemm(n, he, d, grad.as_mut_ptr(), he, rows(dx, d), rows(w, he), false, true) };
+        unsafe {
+            gemm_until(self.stop, n, he, d, grad.as_mut_ptr(), he, rows(dx, d), rows(w, he), false)
+        };
         if let Some(place) = heads.at.o_bias.filter(|_| self.bias_counts(l)) {
             let by_out = column_sums(dx, d);
             sums.add_hidden(self, place, &by_out, row.as_deref());
@@ -240,7 +262,7 @@ impl<T: Real> Net<'_, T> {
         // SAFETY: columns of queries, of keys and of values in rows of one buffer of ours.
         unsafe {
             let (dk, dv) = (into.from(he), into.from(he + heads.kv));
-            attend_back(of, self.size(heads), self.rope, into, dk, dv);
+            attend_back(of, self.size(heads), self.rope, self.stop, into, dk, dv);
         }
         if let Some(place) = heads.at.head_norms {
             let scales = self.head_scales(place);
@@ -268,7 +290,19 @@ impl<T: Real> Net<'_, T> {
         let w = self.stack(&readers, &mut temps.w);
         let a = fit(&mut temps.a, n * d);
         // SAFETY: dqkv is (n, width), w is (width, d), a is (n, d) and ours.
-        unsafe { gemm(n, d, width, a.as_mut_ptr(), d, rows(dqkv, width), rows(w, d), false, true) };
+        unsafe {
+            gemm_until(
+                self.stop,
+                n,
+                d,
+                width,
+                a.as_mut_ptr(),
+                d,
+                rows(dqkv, width),
+                rows(w, d),
+                false,
+            )
+        };
         let gxr = norm_rows_back(x, &self.norm(heads.at.norm), a, dx);
         sums.add_norm(self, heads.at.norm, &gxr);
         sums.add_product(&readers, n, dqkv, a, &mut temps.dw);
@@ -287,7 +321,19 @@ impl<T: Real> Net<'_, T> {
         let (m, k) = (part.rows.len(), part.cols.len());
         let dw = fit(buffer, m * k);
         // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
-        unsafe { gemm(m, k, self.n, dw.as_mut_ptr(), k, rows(g, m).t(), rows(x, k), false, true) };
+        unsafe {
+            gemm_until(
+                self.stop,
+                m,
+                k,
+                self.n,
+                dw.as_mut_ptr(),
+                k,
+                rows(g, m).t(),
+                rows(x, k),
+                false,
+            )
+        };
         let out = sums.of(place, full_rows(part) * part.columns);
         unfold(dw, self.w[place], part, by, out)
     }
@@ -333,7 +379,7 @@ impl<T: Real> Net<'_, T> {
         let gu = fit(gu, n * 2 * f);
         let (b, wt) = (rows(b, d), rows(w, d).t());
         // SAFETY: b is (n, d), w is (2f, d), gu is (n, 2f) and ours.
-        unsafe { gemm(n, 2 * f, d, gu.as_mut_ptr(), 2 * f, b, wt, false, true) };
+        unsafe { gemm_until(self.stop, n, 2 * f, d, gu.as_mut_ptr(), 2 * f, b, wt, false) };
         let y = fit(&mut temps.wide, n * f);
         swiglu_rows(gu, f, y);
         let gates = &self.gates.layers[l];
@@ -341,7 +387,9 @@ impl<T: Real> Net<'_, T> {
         let by = Factors { row: row.as_deref(), col: gates.channels.as_deref() };
         let w = self.folded(at.down, self.to_hidden(channels, channels.full()), by, &mut temps.w);
         // SAFETY: y is (n, f), w is (d, f), out is (n, d) and ours.
-        unsafe { gemm(n, d, f, out.as_mut_ptr(), d, rows(y, f), rows(w, f).t(), true, true) };
+        unsafe {
+            gemm_until(self.stop, n, d, f, out.as_mut_ptr(), d, rows(y, f), rows(w, f).t(), true)
+        };
     }
 
     fn mlp_back(
@@ -363,7 +411,9 @@ impl<T: Real> Net<'_, T> {
         let y = fit(&mut temps.wide, n * f);
         let dx = fit(&mut temps.dx, n * d);
         // SAFETY: dx is (n, d), w is (d, f), y is (n, f) and ours.
-        unsafe { gemm(n, f, d, y.as_mut_ptr(), f, rows(dx, d), rows(w, f), false, true) };
+        unsafe {
+            gemm_until(self.stop, n, f, d, y.as_mut_ptr(), f, rows(dx, d), rows(w, f), false)
+        };
         swiglu_rows_back(gu, f, y);
         if by.are_none() {
             sums.add_product(&[(at.down, part)], n, dx, y, &mut temps.dw);
@@ -379,7 +429,7 @@ impl<T: Real> Net<'_, T> {
         let b = fit(&mut temps.a, n * d);
         let g = rows(gu, 2 * f);
         // SAFETY: gu is (n, 2f), w is (2f, d), b is (n, d) and ours.
-        unsafe { gemm(n, d, 2 * f, b.as_mut_ptr(), d, g, rows(w, d), false, true) };
+        unsafe { gemm_until(self.stop, n, d, 2 * f, b.as_mut_ptr(), d, g, rows(w, d), false) };
         let gxr = norm_rows_back(x, &self.norm(at.norm), b, dx);
         sums.add_norm(self, at.norm, &gxr);
         sums.add_product(&readers, n, gu, b, &mut temps.dw);

@@ -43,6 +43,7 @@ use super::{LlamaConfig, ModelError, Weights};
 use crate::gate::GateValues;
 use crate::ops::Rope;
 use crate::ops::kernel::{Real, slice};
+use crate::progress::{Stop, Watch};
 use crate::shape::ModelShape;
 
 /// A network and what goes into it.
@@ -62,6 +63,8 @@ pub(crate) struct Pass<'a> {
     pub ids: &'a [u32],
     /// Tokens of a row, T.
     pub tokens: usize,
+    /// Who may stop it, within some 50 ms; it then gives [`ModelError::Interrupted`] and no result.
+    pub watch: &'a dyn Watch,
 }
 
 /// What is asked of a backward pass.
@@ -176,7 +179,7 @@ impl Pass<'_> {
     /// Loss and gradients; those of tensors are added to `onto`, if there is one.
     ///
     /// # Errors
-    /// An id beyond the vocabulary; candle's.
+    /// An id beyond the vocabulary; an interrupt; candle's.
     pub fn gradients(
         &self,
         asked: &Asked<'_>,
@@ -224,11 +227,11 @@ impl Pass<'_> {
             let gates = source.map_or_else(GateSums::default, |source| {
                 GateSums::new(self.gates.map(|g| g.0), source)
             });
-            let mut sums = Sums { flat: &mut flat, offsets: &offsets, gates };
+            let mut sums = Sums { flat: &mut flat, offsets: &offsets, gates, stop: net.stop };
             let targets = next_tokens(self.ids, self.tokens);
             let layers = net.live.layers.len();
             let begin = Instant::now();
-            forward(&net, self.ids, space, asked.recompute);
+            forward(&net, self.ids, space, asked.recompute)?;
             let up = begin.elapsed().as_secs_f64();
             let len = net.n * net.d();
             let Space { streams, slots, temps } = space;
@@ -244,6 +247,7 @@ impl Pass<'_> {
             let loss = net.top(top, &targets, asked.share, taught, temps, &mut sums);
             let head = begin.elapsed().as_secs_f64() - up;
             for l in (0..layers).rev() {
+                net.goes_on()?;
                 let (below, above) = streams.split_at_mut(l + 1);
                 let x = &below[l][..len];
                 let slot = if asked.recompute { &mut slots[0] } else { &mut slots[l] };
@@ -252,6 +256,7 @@ impl Pass<'_> {
                 }
                 net.layer_back(l, x, slot, temps, &mut sums);
             }
+            net.goes_on()?;
             net.embed_back(self.ids, &temps.dx[..len], &mut sums);
             let down = begin.elapsed().as_secs_f64() - up - head;
             let values = std::mem::take(&mut sums.gates.values);
@@ -270,13 +275,15 @@ impl Pass<'_> {
             slots.resize_with(slots.len().max(1), Slot::default);
             net.embed(self.ids, fit(&mut streams[0], len));
             for l in 0..net.live.layers.len() {
+                net.goes_on()?;
                 let (below, above) = streams.split_at_mut(1);
                 let out = fit(&mut above[0], len);
                 net.layer(l, &below[0][..len], &mut slots[0], out, temps);
                 streams.swap(0, 1);
             }
             let top = &streams[0][..len];
-            Ok(net.losses(top, &next_tokens(self.ids, self.tokens), temps))
+            let losses = net.losses(top, &next_tokens(self.ids, self.tokens), temps);
+            net.goes_on().map(|()| losses)
         })
     }
 
@@ -310,7 +317,9 @@ impl Pass<'_> {
             }
             None => (everything.clone(), Gated::none(everything.layers.len())),
         };
+        let stop = Stop::by(self.watch);
         let net = Net {
+            stop: &stop,
             w,
             at: Places::of(self.weights),
             live,
@@ -337,14 +346,21 @@ fn cpu<'a, T: Real>(storage: &'a Storage, layout: &Layout) -> candle_core::Resul
 }
 
 /// Fills the streams, and the slots; with `one_slot` all layers share one.
-fn forward<T: Real>(net: &Net<'_, T>, ids: &[u32], space: &mut Space<T>, one_slot: bool) {
+fn forward<T: Real>(
+    net: &Net<'_, T>,
+    ids: &[u32],
+    space: &mut Space<T>,
+    one_slot: bool,
+) -> Result<(), ModelError> {
     let (layers, len) = (net.live.layers.len(), net.n * net.d());
     space.prepare(layers, if one_slot { 1 } else { layers });
     let Space { streams, slots, temps } = space;
     net.embed(ids, fit(&mut streams[0], len));
     for l in 0..layers {
+        net.goes_on()?;
         let (below, above) = streams.split_at_mut(l + 1);
         let slot = if one_slot { &mut slots[0] } else { &mut slots[l] };
         net.layer(l, &below[l][..len], slot, fit(&mut above[0], len), temps);
     }
+    net.goes_on()
 }

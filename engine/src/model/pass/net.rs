@@ -3,9 +3,10 @@
 use super::live::{Live, LiveHeads};
 use super::place::Part;
 use crate::gate::{GateKind, GateValues};
-use crate::model::Weights;
+use crate::model::{ModelError, Weights};
 use crate::ops::Rope;
 use crate::ops::kernel::Real;
+use crate::progress::Stop;
 use crate::shape::ModelShape;
 
 /// The places of tensors in the order of [`Weights::named`].
@@ -203,9 +204,19 @@ pub(super) struct Net<'a, T> {
     pub n: usize,
     /// Hidden dimensions, alive or not.
     pub full: usize,
+    /// After a stop, what is computed is no result.
+    pub stop: &'a Stop<'a>,
 }
 
 impl<T: Real> Net<'_, T> {
+    /// Ends a pass that somebody stopped.
+    ///
+    /// # Errors
+    /// [`ModelError::Interrupted`].
+    pub fn goes_on(&self) -> Result<(), ModelError> {
+        if self.stop.raised() { Err(ModelError::Interrupted) } else { Ok(()) }
+    }
+
     /// Hidden dimensions that take part.
     pub fn d(&self) -> usize {
         self.live.hidden.len()

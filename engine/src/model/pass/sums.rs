@@ -4,7 +4,8 @@ use super::live::{Chosen, LiveHeads};
 use super::net::Net;
 use super::place::{Factors, Part, scatter};
 use crate::gate::{GateKind, GateValues};
-use crate::ops::kernel::{Mat, Real, gemm, rows};
+use crate::ops::kernel::{Mat, Real, gemm_until, rows};
+use crate::progress::Stop;
 use crate::shape::ModelShape;
 
 /// Gradients on their way.
@@ -15,6 +16,8 @@ pub(super) struct Sums<'a, T> {
     pub offsets: &'a [Option<usize>],
     /// By gate values, table by table.
     pub gates: GateSums,
+    /// After a stop, what is here is no result.
+    pub stop: &'a Stop<'a>,
 }
 
 /// Gradients by gate values: whole tables, 0 where a gate takes no part.
@@ -127,12 +130,12 @@ impl<T: Real> Sums<'_, T> {
             next = self.offsets[*place].map(|at| at + part.rows.len() * part.columns);
             here
         });
-        let g = rows(g, width);
+        let (g, stop) = (rows(g, width), self.stop);
         if whole && side_by_side {
             let at = self.offsets[parts[0].0].unwrap_or_default();
             let out = &mut self.flat[at..at + width * k];
             // SAFETY: g is (n, width), x is (n, k), out is (width, k) and ours.
-            unsafe { gemm(width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true, true) };
+            unsafe { gemm_until(stop, width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true) };
             return;
         }
         let mut column = 0;
@@ -148,13 +151,15 @@ impl<T: Real> Sums<'_, T> {
             if part.is_whole() {
                 if let Some(out) = self.of(place, total) {
                     // SAFETY: g is (n, m), x is (n, k), out is (m, k) and ours.
-                    unsafe { gemm(m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true, true) };
+                    unsafe {
+                        gemm_until(stop, m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true)
+                    };
                 }
                 continue;
             }
             let dw = super::space::fit(buffer, m * k);
             // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
-            unsafe { gemm(m, k, n, dw.as_mut_ptr(), k, g.t(), rows(x, k), false, true) };
+            unsafe { gemm_until(stop, m, k, n, dw.as_mut_ptr(), k, g.t(), rows(x, k), false) };
             if let Some(out) = self.of(place, total) {
                 scatter(dw, part, out);
             }

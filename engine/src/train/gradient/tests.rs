@@ -7,6 +7,7 @@ use candle_core::{Device, Var};
 use super::*;
 use crate::gate::{GateValues, Gates, HardConcrete};
 use crate::model::LlamaConfig;
+use crate::progress::Unwatched;
 use crate::rng::Stream;
 
 /// A random model whose parts speak loudly enough that a mistake in any of them shows.
@@ -98,7 +99,13 @@ fn compare(dtype: DType, cases: u64, limit: f64) {
         let teacher = if fits { &teacher } else { &same };
         let distill = Distill { weight: 0.3, temperature: 1.7 };
         let teacher = (case % 3 == 0).then_some((teacher, distill));
-        let part = Part { ids: &ids, tokens, share: 0.25 + 0.5 * stream.uniform(), teacher };
+        let part = Part {
+            ids: &ids,
+            tokens,
+            share: 0.25 + 0.5 * stream.uniform(),
+            teacher,
+            watch: &Unwatched,
+        };
         let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), tokens));
         let named = model.weights.named();
         let trained: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
@@ -121,6 +128,7 @@ fn compare(dtype: DType, cases: u64, limit: f64) {
                 elastic,
                 ids: &ids,
                 tokens,
+                watch: &Unwatched,
             };
             let wanted = vec![true; named.len()];
             let memory = Memory::default();

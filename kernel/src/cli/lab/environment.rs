@@ -124,7 +124,7 @@ pub fn jupyter_lab(folder: &Path, yes: bool) -> Result<PathBuf, EnvironmentError
     let (mut make, mut fill) = match (&uv, &python) {
         (Some(uv), _) => {
             let mut make = Command::new(uv);
-            make.arg("venv");
+            make.args(["venv", "--python", ">=3.10"]);
             let mut fill = Command::new(uv);
             fill.args(["pip", "install", "--python"]).arg(program("python"));
             (make, fill)
