@@ -5,11 +5,17 @@
 //! with small ones and takes the large ones from its first model on. Elsewhere than on Linux nothing
 //! happens.
 
-/// Takes small pages from now on.
-pub fn small() {
-    #[cfg(target_os = "linux")]
-    disable_large(true);
-}
+/// Takes small pages before anything is allocated: the list that it stands in is run through before
+/// `main`, and numbered entries come before those of libraries without a number.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".init_array.00099")]
+static AT_START: extern "C" fn() = {
+    extern "C" fn small() {
+        disable_large(true);
+    }
+    small
+};
 
 /// Takes what the allocator asks for from now on.
 pub fn usual() {

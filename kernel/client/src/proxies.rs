@@ -157,15 +157,33 @@ impl Model {
 
     /// Cuts the model to a random structure of the target shape: the baseline a learned structure must beat.
     ///
+    /// As in Rhai: `model.random_cut(target: TargetShape) -> Model`.
+    pub fn random_cut(&self, target: &TargetShape) -> Result<Model> {
+        self.0.call("random_cut", vec![target.into()])?.to()
+    }
+
+    /// The same, with options.
+    ///
     /// As in Rhai: `model.random_cut(target: TargetShape, options: map) -> Model`.
-    pub fn random_cut(&self, target: &TargetShape, options: impl Into<Value>) -> Result<Model> {
+    pub fn random_cut_with(
+        &self,
+        target: &TargetShape,
+        options: impl Into<Value>,
+    ) -> Result<Model> {
         self.0.call("random_cut", vec![target.into(), options.into()])?.to()
     }
 
     /// Samples `n` documents from the model, each from its beginning.
     ///
+    /// As in Rhai: `model.sample(n: int) -> array`.
+    pub fn sample(&self, n: i64) -> Result<Value> {
+        self.0.call("sample", vec![n.into()])?.to()
+    }
+
+    /// The same, with options.
+    ///
     /// As in Rhai: `model.sample(n: int, options: map) -> array`.
-    pub fn sample(&self, n: i64, options: impl Into<Value>) -> Result<Value> {
+    pub fn sample_with(&self, n: i64, options: impl Into<Value>) -> Result<Value> {
         self.0.call("sample", vec![n.into(), options.into()])?.to()
     }
 
@@ -256,10 +274,17 @@ pub struct Run(Handle);
 proxy!(Run);
 
 impl Run {
+    /// Saves the run into a folder every 50 steps from now on.
+    ///
+    /// As in Rhai: `run.autosave(dir: text)`.
+    pub fn autosave(&self, dir: &str) -> Result<()> {
+        self.0.call("autosave", vec![dir.into()])?.to()
+    }
+
     /// Saves the run into a folder every few steps from now on.
     ///
     /// As in Rhai: `run.autosave(dir: text, options: map)`.
-    pub fn autosave(&self, dir: &str, options: impl Into<Value>) -> Result<()> {
+    pub fn autosave_with(&self, dir: &str, options: impl Into<Value>) -> Result<()> {
         self.0.call("autosave", vec![dir.into(), options.into()])?.to()
     }
 
@@ -1107,21 +1132,18 @@ pub fn load_domains(from: &str) -> Result<Domains> {
     crate::lab.call("load_domains", vec![from.into()])?.to()
 }
 
+/// Makes domains of texts in memory: a map from domain to an array of documents.
+///
+/// As in Rhai: `load_domains(texts: map) -> Domains`.
+pub fn load_domains_by_texts(texts: impl Into<Value>) -> Result<Domains> {
+    crate::lab.call("load_domains", vec![texts.into()])?.to()
+}
+
 /// Loads domains with options.
 ///
 /// As in Rhai: `load_domains(from: text, options: map) -> Domains`.
 pub fn load_domains_with(from: &str, options: impl Into<Value>) -> Result<Domains> {
     crate::lab.call("load_domains", vec![from.into(), options.into()])?.to()
-}
-
-/// Makes domains of texts in memory: a map from domain to an array of documents.
-///
-/// As in Rhai: `load_domains(texts: map, options: map) -> Domains`.
-pub fn load_domains_by_texts(
-    texts: impl Into<Value>,
-    options: impl Into<Value>,
-) -> Result<Domains> {
-    crate::lab.call("load_domains", vec![texts.into(), options.into()])?.to()
 }
 
 /// Loads a model: `"demo"` (inside the program, no network), a folder in Hugging Face layout, or a hub id such as `"princeton-nlp/Sheared-LLaMA-1.3B"`.

@@ -137,7 +137,11 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Kernel { .. }) {
+        pages::usual();
+    }
+    match command {
         Command::Run { file, output, session } => {
             run::run(&file, output.as_deref(), session.options())
         }
@@ -149,7 +153,6 @@ pub fn main() -> ExitCode {
         Command::Install(place) => install_in(&place),
         Command::Uninstall(place) => uninstall_from(&place),
         Command::Kernel { connection_file, rust } => {
-            pages::small();
             let own = if rust { Language::Rust } else { Language::Rhai };
             let (cells, interrupt) =
                 Cells::new(HostOptions::default(), Arc::new(terminal::Silent), own);

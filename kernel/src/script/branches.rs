@@ -352,6 +352,19 @@ mod functions {
         save_to(&ctx, run, dir, options)
     }
 
+    /// Saves the run into a folder every 50 steps from now on.
+    ///
+    /// ```rhai
+    /// let model = new_model(#{layers: 2, hidden: 32, heads: 4});
+    /// let domains = load_domains("demo", #{seq_len: 64, max_tokens: 4000});
+    /// let run = recover(model, domains, #{batch: 2});
+    /// run.autosave("a-run");
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn autosave(ctx: NativeCallContext, run: &mut RunHandle, dir: &str) -> ScriptResult<()> {
+        autosave_with(ctx, run, dir, Map::new())
+    }
+
     /// Saves the run into a folder every few steps from now on.
     ///
     /// ```rhai
@@ -362,8 +375,8 @@ mod functions {
     /// run.step(2);
     /// print(resume("a-run").status().step);
     /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn autosave(
+    #[rhai_fn(global, name = "autosave", pure, return_raw)]
+    pub fn autosave_with(
         ctx: NativeCallContext,
         run: &mut RunHandle,
         dir: &str,

@@ -348,12 +348,22 @@ mod functions {
     /// Makes domains of texts in memory: a map from domain to an array of documents.
     ///
     /// ```rhai
+    /// let domains = load_domains(#{own: load_model("demo").sample(40)});
+    /// ```
+    #[rhai_fn(name = "load_domains", return_raw)]
+    pub fn load_texts(ctx: NativeCallContext, texts: Map) -> ScriptResult<DomainsHandle> {
+        load_texts_with(ctx, texts, Map::new())
+    }
+
+    /// The same, with options.
+    ///
+    /// ```rhai
     /// let model = load_model("demo");
     /// let texts = model.sample(40, #{max_tokens: 60});
     /// let domains = load_domains(#{own: texts}, #{seq_len: 64});
     /// ```
     #[rhai_fn(name = "load_domains", return_raw)]
-    pub fn load_texts(
+    pub fn load_texts_with(
         ctx: NativeCallContext,
         texts: Map,
         options: Map,

@@ -65,6 +65,7 @@ fn load(ctx: &NativeCallContext, spec: &str, map: Map) -> ScriptResult<Model> {
     let device = options.text("device")?.unwrap_or("auto".into());
     let load =
         LoadOptions { device: device::device(&device).map_err(raise)?, ..LoadOptions::default() };
+    crate::pages::usual();
     let model = if spec == "demo" {
         woolshed_engine::model::demo(&load).map_err(raise)?
     } else {
@@ -243,12 +244,22 @@ mod functions {
     /// training data out of a model.
     ///
     /// ```rhai
+    /// let texts = load_model("demo").sample(2);
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn sample(ctx: NativeCallContext, model: &mut Model, n: INT) -> ScriptResult<Array> {
+        sample_with(ctx, model, n, Map::new())
+    }
+
+    /// The same, with options.
+    ///
+    /// ```rhai
     /// let model = load_model("demo");
     /// let texts = model.sample(3, #{max_tokens: 20, seed: 1});
     /// print(texts.len());
     /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn sample(
+    #[rhai_fn(global, name = "sample", pure, return_raw)]
+    pub fn sample_with(
         ctx: NativeCallContext,
         model: &mut Model,
         n: INT,
@@ -380,15 +391,29 @@ mod functions {
     }
 
     /// Cuts the model to a random structure of the target shape: the baseline a learned structure
-    /// must beat.
+    /// must beat. The seed is that of the script.
+    ///
+    /// ```rhai
+    /// print(load_model("demo").random_cut(target_shape(#{layers: 2})).shape().layers);
+    /// ```
+    #[rhai_fn(global, pure, return_raw)]
+    pub fn random_cut(
+        ctx: NativeCallContext,
+        model: &mut Model,
+        target: TargetHandle,
+    ) -> ScriptResult<Model> {
+        random_cut_with(ctx, model, target, Map::new())
+    }
+
+    /// The same, with options.
     ///
     /// ```rhai
     /// let model = load_model("demo");
     /// let small = model.random_cut(target_shape(#{layers: 2}), #{seed: 3});
     /// print(small.shape().layers);
     /// ```
-    #[rhai_fn(global, pure, return_raw)]
-    pub fn random_cut(
+    #[rhai_fn(global, name = "random_cut", pure, return_raw)]
+    pub fn random_cut_with(
         ctx: NativeCallContext,
         model: &mut Model,
         target: TargetHandle,
