@@ -37,8 +37,9 @@ impl Function {
 
     /// The options it takes in a map, if it takes any.
     pub fn options(&self) -> Option<&'static OptionList> {
-        let (_, kind) = self.parameters.last()?;
-        if kind == "map" { option_list::of(&self.call()) } else { None }
+        let (name, kind) = self.parameters.last()?;
+        // A map of texts by domain is no map of options.
+        if kind == "map" && name != "texts" { option_list::of(&self.call()) } else { None }
     }
 
     /// Its documentation with its options before the first example.
