@@ -24,6 +24,16 @@ fn a_mark_stands_right_behind_tabs_and_on_lines_past_nine() {
 }
 
 #[test]
+fn a_key_that_a_map_lacks_is_an_error_with_the_nearest() {
+    let told = ["this map has no `hedas`", "= try: `heads`, a key of a map here"];
+    fails("let sizes = #{heads: 2, of: #{hidden: 3}};\nprint(sizes.hedas);\n", &told);
+    let told = ["this map has no `stpe`", "`\"stpe\" in map` asks whether there is one"];
+    fails("let sizes = #{heads: 2};\nprint(sizes[\"stpe\"]);\n", &told);
+    let sets = "let m = #{}; m.x = 1; if \"y\" in m || m.x != 1 { throw \"a key is set and asked for\" }\n";
+    Bench::new().script(sets, &[]).with(0, &[]);
+}
+
+#[test]
 fn an_error_inside_a_function_names_the_line_in_the_function() {
     let code =
         format!("{MODEL}fn ask(m) {{\n    let x = 1;\n    m.logits([900])\n}}\nask(model);\n");

@@ -51,6 +51,9 @@ fn a_run_with_references_of_a_scaling_law_is_made_again_to_the_hash() {
 fn a_closure_that_fails_says_why_and_the_run_stays_usable() {
     let start = "let run = recover(model, domains, #{batch: 2, eval_every: 2, rule: |d| d.los});\n";
     let ended = script(&format!("{start}run.step(1);\nrun.step(1);"));
+    ended.with(1, &["the mixture rule failed after step 2", "asks for `los`", "losses"]);
+    let nothing = start.replace("d.los", "()");
+    let ended = script(&format!("{nothing}run.step(2);"));
     ended.with(1, &["the mixture rule failed after step 2", "it must give a number for each of"]);
     let ended = script(&format!(
         "{start}try {{ run.step(2); }} catch (e) {{ print(e); }}\n\

@@ -89,6 +89,8 @@ pub fn engine(host: &Host) -> Engine {
     let mut rhai = Engine::new();
     rhai.set_default_tag(Dynamic::from(host.clone()));
     rhai.set_max_call_levels(128);
+    // `status().stpe` would else be a silent `()`.
+    rhai.set_fail_on_invalid_map_property(true);
     rhai.set_max_expr_depths(256, 256);
     let stop = host.clone();
     rhai.on_progress(move |_| stop.stopping().then(|| Dynamic::from(INTERRUPTED)));

@@ -4,7 +4,7 @@
 //! So it is kept with the functions of its script and with an interpreter of its own. It must not hold
 //! the run that it moves: that one is busy while it asks.
 
-use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, NativeCallContext};
 use woolshed_engine::data::scaling::KnownLosses;
 use woolshed_engine::data::{CustomRule, RuleInput};
 use woolshed_engine::run::Reference;
@@ -27,8 +27,15 @@ pub(super) fn custom(ctx: &NativeCallContext, closure: FnPtr) -> ScriptResult<Cu
     Ok(CustomRule::new(move |input| {
         #[expect(deprecated, reason = "Rhai's word for an interface that may change")]
         let ctx = store.create_context(&interpreter);
-        let given = closure.call_within_context::<Dynamic>(&ctx, (argument(input),));
-        let given = given.map_err(|error| error.to_string())?;
+        let argument = argument(input);
+        let keys: Vec<String> = argument.keys().map(ToString::to_string).collect();
+        let given = closure.call_within_context::<Dynamic>(&ctx, (argument,));
+        let given = given.map_err(|error| match *error {
+            EvalAltResult::ErrorPropertyNotFound(key, _) => {
+                format!("the closure asks for `{key}`; what it is given has {}", keys.join(", "))
+            }
+            error => error.to_string(),
+        })?;
         weights(&given, &input.names)
     }))
 }

@@ -52,6 +52,7 @@ impl Diagnostic {
             EvalAltResult::ErrorFunctionNotFound(signature, _) => known.no_function(signature),
             EvalAltResult::ErrorVariableNotFound(variable, _) => known.no_variable(variable),
             EvalAltResult::ErrorDotExpr(text, _) => known.no_property(text),
+            EvalAltResult::ErrorPropertyNotFound(key, _) => known.no_key(key),
             EvalAltResult::ErrorDataRace(..) => (
                 "a closure uses the variable whose own method it is given to".into(),
                 Some(

@@ -1,5 +1,6 @@
 //! What a name that is not there probably means: the nearest one of the right kind, with its signature.
 
+use rhai::{Dynamic, Map};
 use woolshed_engine::names::nearest;
 
 use crate::script::help::Catalog;
@@ -16,6 +17,14 @@ pub struct Known<'a> {
     pub defined: Vec<Function>,
     /// Variables.
     pub variables: Vec<&'a str>,
+    /// Keys of the maps among them.
+    pub keys: Vec<String>,
+}
+
+/// The keys of a map and of the maps in it.
+pub(super) fn keys_of(value: &Dynamic) -> Vec<String> {
+    let Some(map) = value.read_lock::<Map>() else { return Vec::new() };
+    map.iter().flat_map(|(k, v)| std::iter::once(k.to_string()).chain(keys_of(v))).collect()
 }
 
 /// A type with its article.
@@ -29,7 +38,7 @@ fn a(kind: &str) -> String {
 impl<'a> Known<'a> {
     /// What there is without a session around: functions.
     pub fn functions(catalog: &'a Catalog) -> Self {
-        Self { catalog, defined: Vec::new(), variables: Vec::new() }
+        Self { catalog, defined: Vec::new(), variables: Vec::new(), keys: Vec::new() }
     }
 
     fn all(&self) -> impl Iterator<Item = &Function> {
@@ -101,6 +110,16 @@ impl<'a> Known<'a> {
         let names = self.all().filter(|f| !f.method).map(|f| f.name.as_str());
         let near = nearest(variable, names).and_then(function);
         (message, near.map(Function::signature))
+    }
+
+    /// A key that a map does not have.
+    pub(super) fn no_key(&self, key: &str) -> Told {
+        let message = format!("this map has no `{key}`");
+        let hint = match nearest(key, self.keys.iter().map(String::as_str)) {
+            Some(near) => format!("`{near}`, a key of a map here"),
+            None => format!("its `keys()`; `\"{key}\" in map` asks whether there is one"),
+        };
+        (message, Some(hint))
     }
 
     /// A property that is not there. `text` is as Rhai writes it.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rhai::{AST, Dynamic, Engine, Scope};
 
-use super::known::Known;
+use super::known::{Known, keys_of};
 use super::visible;
 use super::{Diagnostic, Display, Host, HostOptions, Output};
 use crate::script::{self, help::Catalog, reference};
@@ -121,6 +121,7 @@ impl Session {
                     catalog: self.catalog.get_or_init(|| Catalog::new(&self.rhai)),
                     defined: reference::defined(&self.library),
                     variables: self.scope.iter_raw().map(|(name, ..)| name).collect(),
+                    keys: self.scope.iter_raw().flat_map(|(_, _, v)| keys_of(v)).collect(),
                 };
                 Outcome::Failed(Diagnostic::runtime(name, code, &error, &known))
             }
