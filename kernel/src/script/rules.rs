@@ -30,11 +30,11 @@ pub(super) fn custom(ctx: &NativeCallContext, closure: FnPtr) -> ScriptResult<Cu
         let argument = argument(input);
         let keys: Vec<String> = argument.keys().map(ToString::to_string).collect();
         let given = closure.call_within_context::<Dynamic>(&ctx, (argument,));
-        let given = given.map_err(|error| match *error {
+        let given = given.map_err(|error| match error.unwrap_inner() {
             EvalAltResult::ErrorPropertyNotFound(key, _) => {
                 format!("the closure asks for `{key}`; what it is given has {}", keys.join(", "))
             }
-            error => error.to_string(),
+            _ => error.to_string(),
         })?;
         weights(&given, &input.names)
     }))
