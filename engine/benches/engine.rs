@@ -3,9 +3,6 @@
 //! `step` and `evaluate` are on seeded random weights of the case `small` (8.3 million parameters),
 //! `branch` and `generate` on the demo model. Beside PyTorch: `masked_step.py`. Results: `README.md`.
 
-use candle_core::{D, DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::llama;
 use divan::Bencher;
 use woolshed_engine::data::{DomainOptions, Domains, demo};
 use woolshed_engine::model::Model;
@@ -76,37 +73,6 @@ fn generate(bencher: Bencher<'_, '_>) {
     let model = woolshed_engine::model::demo(&LoadOptions::default()).expect("the demo model");
     let options = GenerateOptions { max_tokens: ADDED, ..GenerateOptions::default() };
     bencher.bench_local(|| model.generate_ids(&[vec![1]], &options, &Unwatched).expect("ids"));
-}
-
-/// The same by candle-transformers' own Llama.
-#[divan::bench(sample_count = 10, sample_size = 1)]
-fn generate_by_candle(bencher: Bencher<'_, '_>) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let model = woolshed_engine::model::demo(&LoadOptions::default()).expect("the demo model");
-    model.save(dir.path(), &SaveOptions::default()).expect("saved");
-    let options = GenerateOptions { max_tokens: ADDED, ..GenerateOptions::default() };
-    let ours = model.generate_ids(&[vec![1]], &options, &Unwatched).expect("ids");
-    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
-    let config: llama::LlamaConfig =
-        serde_json::from_slice(&read("config.json")).expect("their configuration");
-    let config = config.into_config(false);
-    let weights = read("model.safetensors");
-    let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu);
-    let theirs = llama::Llama::load(weights.expect("weights"), &config).expect("their model");
-    bencher.bench_local(|| {
-        let cache = llama::Cache::new(true, DType::F32, &config, &Device::Cpu);
-        let mut cache = cache.expect("a cache");
-        let mut ids = vec![1u32];
-        // As many as ours gave: it stops at the end of a text.
-        while ids.len() < ours[0].len() {
-            let last = Tensor::new(&ids[ids.len() - 1..], &Device::Cpu).expect("an id");
-            let input = last.unsqueeze(0).expect("a row");
-            let logits = theirs.forward(&input, ids.len() - 1, &mut cache).expect("logits");
-            let best = logits.argmax(D::Minus1).and_then(|t| t.flatten_all()?.to_vec1::<u32>());
-            ids.push(best.expect("an id")[0]);
-        }
-        assert_eq!(ids, ours[0], "the same text");
-    });
 }
 
 /// The demo model from a folder.

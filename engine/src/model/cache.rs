@@ -1,31 +1,36 @@
 //! Token by token: a forward pass that keeps keys and values.
 //!
-//! For inference only: candle's fused norm, rotary and softmax operations cut the gradient.
+//! For inference only. On the CPU it is made by hand (`pass/next.rs`). This is its form in candle's
+//! operations, for every device and type.
 
 use candle_core::{DType, Tensor};
 
 use super::{AttentionWeights, Model, ModelError};
 use crate::ops::RopeTable;
+use crate::progress::Watch;
 
 /// A forward pass that goes on where it stopped, for B sequences of one length.
+pub(super) trait Next {
+    /// Appends `ids (B, t)`, row by row, and gives the logits (B, V) after the last.
+    ///
+    /// # Errors
+    /// An id beyond the vocabulary; an interrupt, after which there is no going on; candle's.
+    fn append(&mut self, ids: &[u32], watch: &dyn Watch) -> Result<Vec<f32>, ModelError>;
+}
+
+/// The pass in candle's operations.
 pub(super) struct CachedForward<'a> {
     model: &'a Model,
+    b: usize,
     rope: RopeTable,
     kept: Vec<Option<(Tensor, Tensor)>>,
     position: usize,
 }
 
-impl<'a> CachedForward<'a> {
-    /// Prepares for up to `positions` tokens a sequence.
-    pub fn new(model: &'a Model, positions: usize) -> Self {
-        let rope = RopeTable::new(&model.config.inverse_frequencies(), positions);
-        Self { model, rope, kept: vec![None; model.weights.layers.len()], position: 0 }
-    }
-
-    /// Appends `ids (B, t)`, row by row, and gives the logits (B, V) after the last.
-    pub fn append(&mut self, ids: &[u32], b: usize) -> Result<Tensor, ModelError> {
+impl Next for CachedForward<'_> {
+    fn append(&mut self, ids: &[u32], watch: &dyn Watch) -> Result<Vec<f32>, ModelError> {
         let weights = &self.model.weights;
-        let vocab = weights.embed.dim(0)?;
+        let (b, vocab) = (self.b, weights.embed.dim(0)?);
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
@@ -35,6 +40,9 @@ impl<'a> CachedForward<'a> {
         let mut x = weights.embed.index_select(&Tensor::from_slice(ids, ids.len(), device)?, 0)?; // (B*t, D)
         let (cos, sin) = self.rope.tensors(self.position, t, x.dtype(), device)?;
         for l in 0..weights.layers.len() {
+            if watch.stop_requested() {
+                return Err(ModelError::Interrupted);
+            }
             let layer = &weights.layers[l];
             if let Some(a) = &layer.attention {
                 let h = candle_nn::ops::rms_norm(&x, &a.norm, eps)?;
@@ -50,9 +58,17 @@ impl<'a> CachedForward<'a> {
         let d = x.dim(1)?;
         let last = x.reshape((b, t, d))?.narrow(1, t - 1, 1)?.squeeze(1)?.contiguous()?; // (B, D)
         let last = candle_nn::ops::rms_norm(&last, &weights.norm, eps)?;
-        Ok(last.matmul(&weights.head.as_ref().unwrap_or(&weights.embed).t()?)?)
+        let logits = last.matmul(&weights.head.as_ref().unwrap_or(&weights.embed).t()?)?;
+        Ok(logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
+}
 
+impl<'a> CachedForward<'a> {
+    /// Prepares for `b` sequences of up to `positions` tokens.
+    pub fn new(model: &'a Model, b: usize, positions: usize) -> Self {
+        let rope = RopeTable::new(&model.config.inverse_frequencies(), positions);
+        Self { model, b, rope, kept: vec![None; model.weights.layers.len()], position: 0 }
+    }
     fn attention(
         &mut self,
         l: usize,

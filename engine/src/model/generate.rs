@@ -1,9 +1,10 @@
 //! Sampling text from a model.
 
-use candle_core::DType;
+use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 
-use super::cache::CachedForward;
+use super::cache::{CachedForward, Next};
+use super::pass::with_next;
 use super::{Model, ModelError};
 use crate::progress::{Progress, Watch};
 use crate::rng::Stream;
@@ -90,19 +91,40 @@ impl Model {
                 LogitsProcessor::from_sampling(seed, options.sampling())
             })
             .collect();
+        let limit = options.max_tokens.min(max - first);
+        let (b, positions) = (prompts.len(), first + limit);
+        let mut go = |pass: &mut dyn Next| self.go_on(prompts, pass, &mut samplers, limit, watch);
+        match with_next(self, b, positions, &mut go) {
+            Some(rows) => rows,
+            None => go(&mut CachedForward::new(self, b, positions)),
+        }
+    }
+
+    /// Continues rows by the logits that `pass` gives.
+    fn go_on(
+        &self,
+        prompts: &[Vec<u32>],
+        pass: &mut dyn Next,
+        samplers: &mut [LogitsProcessor],
+        limit: usize,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<u32>>, ModelError> {
         let mut rows = prompts.to_vec();
         let mut open = vec![true; rows.len()];
-        let limit = options.max_tokens.min(max - first);
-        let mut pass = CachedForward::new(self, first + limit);
         let mut next: Vec<u32> = prompts.concat();
         for done in 0..limit {
             if watch.stop_requested() {
                 break;
             }
-            let logits = pass.append(&next, rows.len())?.to_dtype(DType::F32)?;
+            let logits = match pass.append(&next, watch) {
+                Err(ModelError::Interrupted) => break,
+                logits => logits?,
+            };
+            let vocab = logits.len() / rows.len();
             next.clear();
             for (i, row) in rows.iter_mut().enumerate() {
-                let id = samplers[i].sample(&logits.get(i)?)?;
+                let logits = &logits[i * vocab..(i + 1) * vocab];
+                let id = samplers[i].sample(&Tensor::from_slice(logits, vocab, &Device::Cpu)?)?;
                 if open[i] {
                     row.push(id);
                     open[i] = !self.ends_text(id);

@@ -7,6 +7,7 @@
 //! | file | operation |
 //! |---|---|
 //! | `linear.rs` | y = x Wᵀ |
+//! | `few.rs` | the same for a few rows |
 //! | `norm.rs` | RMSNorm under a hidden gate |
 //! | `attention.rs` | rotary position + causal attention, grouped KV heads |
 //! | `swiglu.rs` | silu(g) · u · z |
@@ -24,6 +25,7 @@
 mod adam;
 pub(crate) mod attention;
 pub(crate) mod distill;
+pub(crate) mod few;
 mod given;
 pub(crate) mod kernel;
 mod linear;

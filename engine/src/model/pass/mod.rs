@@ -19,11 +19,13 @@
 //! | `sums.rs` | gradients on their way |
 //! | `layer.rs` | a layer, forward and backward |
 //! | `ends.rs` | embeddings; norm, head and loss |
+//! | `next.rs` | token by token, for generation |
 
 mod ends;
 mod layer;
 mod live;
 mod net;
+mod next;
 mod place;
 mod space;
 mod sums;
@@ -32,6 +34,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
+
+pub(super) use self::next::with_next;
 
 use self::ends::Loss;
 use self::live::Live;
