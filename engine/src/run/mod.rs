@@ -12,6 +12,7 @@
 //! | `decisions.rs` | what a mixture rule of the user decided, written down |
 //! | `state.rs` | all that a step changes, as one value; its hash |
 //! | `run.rs` | the run itself: start, step, evaluate, edit, fork, rewind |
+//! | `reading.rs` | what can be read of it |
 //! | `start.rs` | what a run was started with |
 //! | `snapshots.rs` | states kept in memory to go back to |
 //! | `store/` | runs on disk: save, autosave, resume |
@@ -32,6 +33,7 @@ mod history;
 mod journal;
 mod options;
 mod origin;
+mod reading;
 mod recovery;
 mod report;
 #[expect(clippy::module_inception, reason = "the folder is named after the thing in this file")]
