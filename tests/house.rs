@@ -364,7 +364,8 @@ fn the_shared_dependencies_are_those_the_crates_use() {
                     continue;
                 }
                 assert!(
-                    line.ends_with(".workspace = true"),
+                    line.ends_with(".workspace = true")
+                        || line.ends_with("= { workspace = true, optional = true }"),
                     "{package}: `{line}` belongs in the shared list, with its reason"
                 );
                 used.insert(name.to_string());

@@ -1,16 +1,25 @@
 //! Where tensors live: a device by the name a person gives it.
 //!
-//! Names are `cpu`, `auto` (the best device of this build) and `cuda:N`. This build computes on the
-//! CPU only, so `auto` is the CPU and a CUDA name is an error that says so.
+//! Names are `cpu`, `cuda:N` and `auto`: the first CUDA device that works, else the CPU. CUDA is there
+//! in a program built with the feature `cuda` (see `engine/cuda/README.md`), which starts without a
+//! driver, too; elsewhere a CUDA name is an error that says so.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `device/cuda.rs` | CUDA devices: opened once, looked at for `doctor` (feature `cuda`) |
+
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Device, DeviceLocation};
 
 use crate::names::closest;
 
-/// Gives the device called `name`: `cpu` or `auto`; case and blanks around it do not matter.
+/// Gives the device called `name`; case and blanks around it do not matter. `cuda` is `cuda:0`.
 ///
 /// # Errors
-/// [`DeviceError::NoCuda`] for `cuda` and `cuda:N`, [`DeviceError::Unknown`] for any other name.
+/// For `cuda` and `cuda:N`: [`DeviceError::NoCuda`] in a program without CUDA, [`DeviceError::Cuda`] where
+/// something is missing. [`DeviceError::Unknown`] for any other name.
 ///
 /// # Example
 /// ```
@@ -19,14 +28,72 @@ use crate::names::closest;
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     let wanted = name.trim().to_ascii_lowercase();
     match wanted.as_str() {
-        "cpu" | "auto" => Ok(Device::Cpu),
-        "cuda" => Err(DeviceError::NoCuda { name: name.to_string() }),
+        "cpu" => Ok(Device::Cpu),
+        "auto" => Ok(cuda("auto", 0).unwrap_or(Device::Cpu)),
+        "cuda" => cuda(name, 0),
         other => match other.strip_prefix("cuda:").map(str::parse::<usize>) {
-            Some(Ok(_)) => Err(DeviceError::NoCuda { name: name.to_string() }),
+            Some(Ok(number)) => cuda(name, number),
             Some(Err(_)) | None => {
                 Err(DeviceError::Unknown { name: name.to_string(), nearest: nearest(other) })
             }
         },
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(name: &str, _: usize) -> Result<Device, DeviceError> {
+    Err(DeviceError::NoCuda { name: name.to_string() })
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(name: &str, number: usize) -> Result<Device, DeviceError> {
+    cuda::open(number).map_err(|fault| DeviceError::Cuda {
+        name: name.to_string(),
+        found: fault.found,
+        try_this: fault.try_this,
+    })
+}
+
+/// What this program and this machine have for CUDA.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CudaReport {
+    /// Whether the program was built with CUDA; without it nothing else is looked for.
+    pub compiled: bool,
+    /// The newest CUDA that the driver knows, as `13.0`; none without a driver.
+    pub driver: Option<String>,
+    /// The libraries that are looked for when a device is opened, and where each was found.
+    pub libraries: Vec<(&'static str, Option<String>)>,
+    /// The devices, in their order.
+    pub devices: Vec<CudaDevice>,
+}
+
+/// A CUDA device as its driver describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CudaDevice {
+    /// The maker's name of it.
+    pub name: String,
+    /// Its memory, bytes.
+    pub bytes: u64,
+    /// Its compute capability; bf16 and the kernels need 8.0 or more.
+    pub capability: (i32, i32),
+}
+
+/// Looks at what there is for CUDA; loads its libraries to find them.
+pub fn cuda_report() -> CudaReport {
+    #[cfg(feature = "cuda")]
+    return cuda::report();
+    #[cfg(not(feature = "cuda"))]
+    CudaReport::default()
+}
+
+/// Bytes of a device that are free, and all its bytes; none for the CPU.
+pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
+    #[cfg(feature = "cuda")]
+    return cuda::memory(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        None
     }
 }
 
@@ -43,10 +110,22 @@ pub fn name(device: &Device) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The name asks for CUDA, which this build does not have.
-    #[error("`{name}` needs CUDA, and this build computes on the CPU only; use `cpu` or `auto`")]
+    #[error(
+        "`{name}` needs CUDA, and this build computes on the CPU only; use `cpu` or `auto`, or build it with `engine/cuda/build.sh`"
+    )]
     NoCuda {
         /// The name as given.
         name: String,
+    },
+    /// The name asks for CUDA, and something of it is missing on this machine.
+    #[error("`{name}` cannot be used: {found}; {try_this}")]
+    Cuda {
+        /// The name as given.
+        name: String,
+        /// What was found, and what was not.
+        found: String,
+        /// One thing to try.
+        try_this: String,
     },
     /// The name is none of the known ones.
     #[error(
@@ -72,12 +151,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_and_auto_are_the_cpu() {
-        for name in ["cpu", "auto", " CPU "] {
+    fn auto_is_cuda_where_it_works_and_else_the_cpu() {
+        for name in ["cpu", " CPU "] {
             assert!(device(name).unwrap().is_cpu(), "{name}");
+        }
+        assert_eq!(device(" Auto").unwrap().is_cuda(), device("cuda:0").is_ok());
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn where_cuda_does_not_work_the_error_says_what_is_missing() {
+        let report = cuda_report();
+        assert!(report.compiled);
+        let beyond = format!("cuda:{}", report.devices.len());
+        let error = device(&beyond).unwrap_err().to_string();
+        if report.devices.is_empty() {
+            assert!(error.contains("driver") || error.contains("libcuda"), "{error}");
+        } else {
+            assert!(error.contains(&format!("{} device", report.devices.len())), "{error}");
         }
     }
 
+    #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_cuda_name_says_that_this_build_has_no_cuda() {
         for name in ["cuda", "cuda:0", "cuda:17"] {

@@ -154,8 +154,7 @@ impl<'a> Forward<'a> {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
-        let ids = Tensor::from_slice(ids, ids.len(), self.weights.embed.device())?;
-        let x = self.weights.embed.index_select(&ids, 0)?; // (B*T, D)
+        let x = ops::embedding(&self.weights.embed, ids)?; // (B*T, D)
         if pass.gated && self.gates.is_some_and(|g| g.mask_embeddings) {
             return Ok(ops::scale_columns(&x, &pass.hidden)?);
         }

@@ -10,7 +10,7 @@
 use std::marker::PhantomData;
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, Error, InplaceOp1, Layout, Result, Tensor};
+use candle_core::{CpuStorage, DType, Error, InplaceOp1, Layout, Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::kernel::{CHUNK, Real, vectorised, with_real, with_slice};
@@ -39,6 +39,10 @@ pub struct AdamStep {
 /// # Errors
 /// candle's, for shapes that do not fit.
 pub fn adam(w: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, step: &AdamStep) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if super::cuda::nodes::adam(w, None, [m, v], g, step)? {
+        return Ok(());
+    }
     if !w.device().is_cpu() {
         return plain::adam(w, m, v, g, step);
     }
@@ -48,6 +52,27 @@ pub fn adam(w: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, step: &AdamStep) -> 
             Ok(())
         }))))
     })
+}
+
+/// As [`adam`] on the f32 weights `master`, whose values, rounded, go to `w`; the gradient has the type of
+/// `w`.
+///
+/// # Errors
+/// candle's, for shapes that do not fit.
+pub fn adam_master(
+    master: &Tensor,
+    w: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    g: &Tensor,
+    step: &AdamStep,
+) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if super::cuda::nodes::adam(master, Some(w), [m, v], g, step)? {
+        return Ok(());
+    }
+    adam(master, m, v, &g.to_dtype(DType::F32)?, step)?;
+    Var::from_tensor(w)?.set(&master.detach().to_dtype(w.dtype())?)
 }
 
 fn update<T: Real>(w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: &AdamStep) {

@@ -13,11 +13,11 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::elsewhere;
 use super::kernel::{
     Mat, Real, Shared, dot, gemm, largest, rows, slice, sum, tensor, vectorised, with_real,
     with_slice,
 };
-use super::plain;
 use super::rope::Rope;
 use crate::progress::Stop;
 
@@ -41,7 +41,7 @@ pub fn attention(
         let op = Attention { tokens, head_dim, rope: rope.clone() };
         q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
     } else {
-        plain::attention(q, k, v, tokens, head_dim, rope)
+        elsewhere::attention(q, k, v, tokens, head_dim, rope)
     }
 }
 

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::kernel::{Real, largest, rows_per_task, sum, tensor, vectorised, with_real, with_slice};
 use super::loss::{IGNORE, counted};
-use super::{given, plain};
+use super::{elsewhere, given};
 
 /// The loss of a student, whole and in parts.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub fn distillation(
     temperature: f64,
 ) -> Result<Distilled> {
     if !student.device().is_cpu() {
-        return plain::distillation(student, teacher, targets, weight, temperature);
+        return elsewhere::distillation(student, teacher, targets, weight, temperature);
     }
     let (n, v) = student.dims2()?;
     let known = targets.iter().all(|&y| y == IGNORE || (y as usize) < v);

@@ -300,6 +300,10 @@ pub(crate) fn in_order<T: Real>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
 /// # Errors
 /// candle's, for a type or device that it cannot read.
 pub fn sum_of_squares(t: &Tensor) -> Result<f64> {
+    #[cfg(feature = "cuda")]
+    if let Some(sum) = super::cuda::nodes::sum_of_squares(t)? {
+        return Ok(sum);
+    }
     if !t.device().is_cpu() {
         return t.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar();
     }

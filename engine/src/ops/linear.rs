@@ -4,8 +4,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 
+use super::elsewhere;
 use super::kernel::{Real, gemm, rows, slice, tensor, with_real, with_slice};
-use super::plain;
 
 /// Multiplies rows by a weight: `x (N, K)`, `w (M, K)` to `(N, M)`.
 ///
@@ -13,7 +13,7 @@ use super::plain;
 /// candle's, for shapes that do not fit.
 pub fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        plain::linear(x, w)
+        elsewhere::linear(x, w)
     } else if x.track_op() && !w.track_op() {
         x.contiguous()?.apply_op1(Frozen { w: w.contiguous()? })
     } else {

@@ -9,8 +9,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 
+use super::elsewhere;
 use super::kernel::{Real, gemm, rows, slice, tensor, with_real, with_slice};
-use super::plain;
 
 /// Adds the change: `w (M, K)`, `a (R, K)`, `b (M, R)` to `(M, K)`. `w` takes no gradient.
 ///
@@ -20,7 +20,7 @@ pub fn lora(w: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     if w.device().is_cpu() {
         a.contiguous()?.apply_op2(&b.contiguous()?, Lora { w: w.detach(), scale })
     } else {
-        plain::lora(w, a, b, scale)
+        elsewhere::lora(w, a, b, scale)
     }
 }
 

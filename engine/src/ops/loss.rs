@@ -7,10 +7,10 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::elsewhere;
 use super::kernel::{
     Real, largest, rows_per_task, slice, sum, tensor, vectorised, with_real, with_slice,
 };
-use super::plain;
 
 /// The target of a position that does not count (the last of each sequence).
 pub const IGNORE: u32 = u32::MAX;
@@ -26,7 +26,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
             .contiguous()?
             .apply_op1(CrossEntropy { targets: targets.to_vec(), grad: Mutex::new(None) })
     } else {
-        plain::cross_entropy(logits, targets)
+        elsewhere::cross_entropy(logits, targets)
     }
 }
 
@@ -37,6 +37,10 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
 /// candle's, for shapes that do not fit.
 pub fn token_losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
     let (_, v) = logits.dims2()?;
+    #[cfg(feature = "cuda")]
+    if let Some(losses) = super::cuda::nodes::token_losses(logits, targets)? {
+        return Ok(losses);
+    }
     let host = logits.to_device(&candle_core::Device::Cpu)?;
     with_real!(host.dtype(), "token-losses", T => with_slice::<T, _>(&host, |x| {
         Ok(losses_of_rows(x, v, targets))

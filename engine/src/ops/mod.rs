@@ -1,8 +1,9 @@
 //! The operations of a gated Llama step, each with its hand-written backward.
 //!
 //! On the CPU every operation is one fused kernel, in f32 and f64, parallel over rows with a fixed
-//! order of sums: the bits depend on the input alone. On other devices the twin in `plain.rs`,
-//! written in candle's own operations, takes its place; the twin is also the oracle of the tests.
+//! order of sums: the bits depend on the input alone. On CUDA devices the kernels of `cuda/` take its
+//! place, elsewhere the twin in `plain.rs`, written in candle's own operations; the twin is also the oracle
+//! of the tests.
 //!
 //! | file | operation |
 //! |---|---|
@@ -17,13 +18,17 @@
 //! | `lora.rs` | a frozen weight with a low-rank change |
 //! | `given.rs` | a number whose gradient is known already |
 //! | `adam.rs` | AdamW in place |
+//! | `places.rs` | rows of an embedding, parts of a matrix |
 //! | `rope.rs` | rotary tables |
 //! | `kernel.rs` | what the kernels share: element type, slices, dispatch |
 //! | `plain.rs` | the same in candle's own operations |
+//! | `cuda/` | the same on CUDA devices |
 //! | `tests.rs` | every kernel beside its twin, forward and backward |
 
 mod adam;
 pub(crate) mod attention;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 pub(crate) mod distill;
 pub(crate) mod few;
 mod given;
@@ -32,12 +37,13 @@ mod linear;
 mod lora;
 pub(crate) mod loss;
 pub(crate) mod norm;
+mod places;
 pub mod plain;
 mod rope;
 mod scale;
 pub(crate) mod swiglu;
 
-pub use adam::{AdamStep, adam};
+pub use adam::{AdamStep, adam, adam_master};
 pub use attention::attention;
 pub use distill::{Distilled, distillation};
 pub use given::given;
@@ -46,9 +52,16 @@ pub use linear::linear;
 pub use lora::lora;
 pub use loss::{IGNORE, cross_entropy, token_losses};
 pub use norm::rms_norm;
+pub use places::{embedding, part};
 pub use rope::{Rope, RopeTable};
 pub use scale::{gated_sum, scale_columns};
 pub use swiglu::swiglu;
+
+/// What computes where the CPU does not.
+#[cfg(feature = "cuda")]
+use cuda::nodes as elsewhere;
+#[cfg(not(feature = "cuda"))]
+use plain as elsewhere;
 
 #[cfg(test)]
 mod tests;

@@ -13,10 +13,10 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::elsewhere;
 use super::kernel::{
     Real, in_order, rows_per_task, slice, tensor, vectorised, with_real, with_slice,
 };
-use super::plain;
 
 /// Normalises rows: `x (N, D)`, `w (D)`, gate `z (D)` (all ones for none) to `(N, D)`.
 ///
@@ -26,7 +26,7 @@ pub fn rms_norm(x: &Tensor, w: &Tensor, z: &Tensor, eps: f64) -> Result<Tensor> 
     if x.device().is_cpu() {
         x.contiguous()?.apply_op3(&w.contiguous()?, &z.contiguous()?, RmsNorm { eps })
     } else {
-        plain::rms_norm(x, w, z, eps)
+        elsewhere::rms_norm(x, w, z, eps)
     }
 }
 

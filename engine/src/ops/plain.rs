@@ -142,6 +142,39 @@ pub fn lora(w: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
     w.detach() + (b.matmul(a)? * scale)?
 }
 
+/// Twin of [`super::given`].
+///
+/// # Errors
+/// candle's.
+pub fn given(x: &Tensor, value: f64, grad: &Tensor) -> Result<Tensor> {
+    let product = (x * grad)?.sum_all()?;
+    (&product - product.detach())? + value
+}
+
+/// Twin of [`super::embedding`].
+///
+/// # Errors
+/// candle's.
+pub fn embedding(w: &Tensor, ids: &[u32]) -> Result<Tensor> {
+    w.index_select(&Tensor::from_slice(ids, ids.len(), w.device())?, 0)
+}
+
+/// Twin of [`super::part`].
+///
+/// # Errors
+/// candle's.
+pub fn part(w: &Tensor, rows: Option<&[u32]>, cols: Option<&[u32]>) -> Result<Tensor> {
+    let places = |list: &[u32]| Tensor::from_slice(list, list.len(), w.device());
+    let w = match rows {
+        Some(rows) => w.index_select(&places(rows)?, 0)?,
+        None => w.clone(),
+    };
+    match cols {
+        Some(cols) => w.index_select(&places(cols)?, 1),
+        None => Ok(w),
+    }
+}
+
 /// Twin of [`super::adam`].
 ///
 /// # Errors

@@ -14,6 +14,8 @@ pub struct RopeTable {
     cos: Vec<f64>,
     sin: Vec<f64>,
     single: OnceLock<(Vec<f32>, Vec<f32>)>,
+    #[cfg(feature = "cuda")]
+    elsewhere: std::sync::Mutex<Option<(Tensor, Tensor)>>,
 }
 
 /// A shared rotary table.
@@ -29,6 +31,8 @@ impl RopeTable {
             cos: (0..positions).flat_map(angle).map(f64::cos).collect(),
             sin: (0..positions).flat_map(angle).map(f64::sin).collect(),
             single: OnceLock::new(),
+            #[cfg(feature = "cuda")]
+            elsewhere: std::sync::Mutex::default(),
         }
     }
 
@@ -45,6 +49,19 @@ impl RopeTable {
         let round = |x: &[f64]| x.iter().map(|&x| x as f32).collect();
         let (cos, sin) = self.single.get_or_init(|| (round(&self.cos), round(&self.sin)));
         (cos, sin)
+    }
+
+    /// All cosines and sines in f32 on a device, kept there for the next call.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+        let mut kept = self.elsewhere.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((cos, sin)) = kept.as_ref().filter(|(cos, _)| cos.device().same_device(device))
+        {
+            return Ok((cos.clone(), sin.clone()));
+        }
+        let new = self.tensors(0, self.positions, DType::F32, device)?;
+        *kept = Some(new.clone());
+        Ok(new)
     }
 
     /// Gives the cosines and sines of positions `from .. from + n` as tensors (n, E/2).

@@ -8,10 +8,10 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::elsewhere;
 use super::kernel::{
     Real, in_order, rows_per_task, slice, sum, tensor, vectorised, with_real, with_slice,
 };
-use super::plain;
 
 /// Multiplies columns by gates: `x (N, G*W)`, `z (G)` to `(N, G*W)`; W columns share a gate.
 ///
@@ -21,7 +21,7 @@ pub fn scale_columns(x: &Tensor, z: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         x.contiguous()?.apply_op2(&z.contiguous()?, ScaleColumns)
     } else {
-        plain::scale_columns(x, z)
+        elsewhere::scale_columns(x, z)
     }
 }
 
@@ -33,7 +33,7 @@ pub fn gated_sum(x: &Tensor, o: &Tensor, f: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         x.contiguous()?.apply_op3(&o.contiguous()?, &f.contiguous()?, GatedSum)
     } else {
-        plain::gated_sum(x, o, f)
+        elsewhere::gated_sum(x, o, f)
     }
 }
 

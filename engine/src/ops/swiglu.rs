@@ -3,10 +3,10 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use super::elsewhere;
 use super::kernel::{
     Real, in_order, rows_per_task, slice, tensor, vectorised, with_real, with_slice,
 };
-use super::plain;
 
 /// Activates: `gate (N, F)`, `up (N, F)`, `z (F)` (all ones for none) to `(N, F)`.
 ///
@@ -16,7 +16,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor, z: &Tensor) -> Result<Tensor> {
     if gate.device().is_cpu() {
         gate.contiguous()?.apply_op3(&up.contiguous()?, &z.contiguous()?, SwiGlu)
     } else {
-        plain::swiglu(gate, up, z)
+        elsewhere::swiglu(gate, up, z)
     }
 }
 

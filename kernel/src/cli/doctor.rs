@@ -2,6 +2,8 @@
 
 use std::process::{Command, ExitCode};
 
+use woolshed_engine::device::device;
+
 use super::SCRIPT_ERROR;
 use super::faults::{self, Fault};
 use super::install::{COLOURS, own_program};
@@ -29,16 +31,40 @@ pub fn doctor() -> ExitCode {
     }
     line("cores", std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     line("vector units", vector_units());
-    for name in ["cpu", "cuda:0"] {
-        match woolshed_engine::device::device(name) {
-            Ok(_) => line(name, "ready"),
-            Err(error) => line(name, error),
-        }
-    }
+    line("cpu", "ready");
+    cuda();
     let hub = woolshed_engine::hub::HubOptions::default();
     line("hub cache", hub.cache_dir.display());
     line("hub", if hub.offline { "offline (HF_HUB_OFFLINE)".to_string() } else { hub.endpoint });
     if kernels() { ExitCode::SUCCESS } else { ExitCode::from(SCRIPT_ERROR) }
+}
+
+/// Says what there is for CUDA, and which device `auto` is.
+fn cuda() {
+    let report = woolshed_engine::device::cuda_report();
+    if report.compiled {
+        let known = report.driver.as_ref().map(|version| format!("driver for CUDA {version}"));
+        line("cuda", known.unwrap_or_else(|| "no NVIDIA driver".into()));
+        for (name, path) in &report.libraries {
+            line("", format!("{name:<9} {}", path.as_deref().unwrap_or("not found")));
+        }
+    }
+    for (number, found) in report.devices.iter().enumerate() {
+        let (major, minor) = found.capability;
+        let bf16 = if major >= 8 { "bf16" } else { "too old: 8.0 and later have bf16" };
+        let gigabytes = found.bytes as f64 / 1e9;
+        line(
+            "",
+            format!("device {number}: {}, {gigabytes:.0} GB, {major}.{minor}, {bf16}", found.name),
+        );
+    }
+    match device("cuda:0") {
+        Ok(_) => line("cuda:0", "ready"),
+        Err(error) => line("cuda:0", error),
+    }
+    if let Ok(auto) = device("auto") {
+        line("auto", format!("is {}", woolshed_engine::device::name(&auto)));
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -223,14 +223,20 @@ fn wanted(line: Line<'_>) -> Result<&str, (String, Option<String>)> {
 /// The devices of this machine, a line each; with a name, that one.
 fn devices(name: &str) -> Result<String, String> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let called = |name: &str| device(name).map(|found| woolshed_engine::device::name(&found));
     if !name.is_empty() {
-        return device(name).map(|_| format!("{name} can be used\n")).map_err(|e| e.to_string());
+        return match called(name).map_err(|e| e.to_string())? {
+            found if found == name => Ok(format!("{name} can be used\n")),
+            found => Ok(format!("{name} is {found}, which can be used\n")),
+        };
     }
-    let mut text = format!("cpu: ready, {cores} cores (auto is this one)\n");
-    match device("cuda:0") {
+    let auto = called("auto").unwrap_or_else(|_| "cpu".into());
+    let mut text = format!("cpu: ready, {cores} cores\n");
+    match called("cuda:0") {
         Ok(_) => text.push_str("cuda:0: ready\n"),
         Err(error) => text.push_str(&format!("cuda:0: {error}\n")),
     }
+    text.push_str(&format!("auto is {auto}\n"));
     Ok(text)
 }
 

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Builds woolshed with the feature `cuda`, on any Linux machine (x86-64) with cargo, gcc and python3.
+#
+#     engine/cuda/build.sh                     target/cuda/release/woolshed
+#     engine/cuda/build.sh test [ARGUMENTS]    cargo test with the feature, e.g. `test -p woolshed-engine cuda`
+#     engine/cuda/build.sh cargo ARGUMENTS     cargo with the compiler's variables set, e.g. `cargo check ..`
+#     engine/cuda/build.sh ptx                 kernels.ptx anew from kernels/ (seconds)
+#     engine/cuda/build.sh tools               only what is fetched, and where it lies
+#
+# It needs no GPU, no driver and no toolkit: the compiler comes from PyPI (some 160 MB, once), the libraries
+# are opened when the program needs them. The first build takes some 15 minutes of one core, most of it
+# candle's own kernels.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+tools="${WOOLSHED_CUDA_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/woolshed/cuda-13.0}"
+target="${CARGO_TARGET_DIR:-$root/target/cuda}"
+
+# 13.0: its PTX is what driver 580 and later can compile.
+wheels=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
+    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
+
+fetch() {
+    if [ ! -e "$tools/ready" ]; then
+        rm -rf "$tools/python" "$tools/cuda"
+        mkdir -p "$tools/cuda" "$tools/link"
+        python3 -m venv "$tools/python"
+        "$tools/python/bin/pip" install --quiet --disable-pip-version-check --no-deps "${wheels[@]}"
+        local found
+        found="$(echo "$tools"/python/lib/python3*/site-packages/nvidia/cu13)"
+        for part in bin include nvvm lib; do ln -sfn "$found/$part" "$tools/cuda/$part"; done
+        ln -sfn "$found/lib" "$tools/cuda/lib64"
+        touch "$tools/ready"
+    fi
+    export CUDA_HOME="$tools/cuda" CUDA_PATH="$tools/cuda" PATH="$tools/cuda/bin:$PATH"
+    # Code for 8.0, which every later device compiles further: one program for all.
+    export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}"
+    export WOOLSHED_CUDA_LINK="$tools/link" CARGO_TARGET_DIR="$target"
+}
+
+# The stand-in for CUDA's libraries, from what the compiled crates ask for.
+stand_in() {
+    cargo build --release --manifest-path "$root/Cargo.toml" -p woolshed-engine --features cuda --lib
+    local new="$tools/link.$$"
+    mkdir -p "$new"
+    nm -P "$target"/release/deps/lib{cudarc,candle_core,candle_nn,woolshed_engine}-*.rlib 2>/dev/null |
+        python3 "$here/shim.py" >"$new/shim.c"
+    if ! cmp -s "$new/shim.c" "$tools/link/shim.c" || [ ! -e "$tools/link/libcuda.a" ]; then
+        gcc -O2 -fPIC -c "$new/shim.c" -o "$new/shim.o"
+        ar rcs "$new/libcuda.a" "$new/shim.o"
+        for name in cublas cublasLt curand nvrtc nccl; do ar rcs "$new/lib$name.a"; done
+        cp "$tools/cuda/lib/libcudart_static.a" "$new/libcudart.a"
+        mkdir -p "$tools/link"
+        mv "$new"/*.a "$new/shim.c" "$tools/link/"
+    fi
+    rm -rf "$new"
+}
+
+case "${1:-build}" in
+build)
+    fetch
+    stand_in
+    cargo build --release --manifest-path "$root/Cargo.toml" -p woolshed-kernel --features cuda --bin woolshed
+    echo "$target/release/woolshed"
+    ;;
+test)
+    fetch
+    stand_in
+    shift
+    cargo test --release --manifest-path "$root/Cargo.toml" --features woolshed-engine/cuda "$@"
+    ;;
+cargo)
+    fetch
+    shift
+    (cd "$root" && cargo "$@")
+    ;;
+ptx)
+    fetch
+    "$here/ptx.sh"
+    ;;
+tools)
+    fetch
+    echo "$tools"
+    ;;
+*)
+    sed -n '2,9p' "$0" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,19 @@
+//! The operations on CUDA devices: kernels of our own (`engine/cuda`), launched through candle's device.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `gpu.rs` | a CUDA device as a machine (feature `cuda`) |
+//! | `nodes.rs` | the operations as nodes of candle's graph (feature `cuda`) |
+//! | `calls.rs` | which kernels an operation launches, over which grids, with which arguments |
+//! | `emulated.rs` | the kernels on the host, for the tests |
+//! | `tests.rs` | the kernels on the host beside the operations of the CPU |
+
+pub(crate) mod calls;
+#[cfg(test)]
+mod emulated;
+#[cfg(feature = "cuda")]
+mod gpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod nodes;
+#[cfg(test)]
+mod tests;
