@@ -2,7 +2,7 @@
 # Builds woolshed with the feature `cuda`, on any Linux machine (x86-64) with cargo, gcc and python3.
 #
 #     engine/cuda/build.sh                     target/cuda/release/woolshed
-#     engine/cuda/build.sh test [ARGUMENTS]    cargo test with the feature, e.g. `test -p woolshed-engine cuda`
+#     engine/cuda/build.sh test [ARGUMENTS]    cargo test with the feature, e.g. `test --lib -- cuda`
 #     engine/cuda/build.sh cargo ARGUMENTS     cargo with the compiler's variables set, e.g. `cargo check ..`
 #     engine/cuda/build.sh ptx                 kernels.ptx anew from kernels/ (seconds)
 #     engine/cuda/build.sh tools               only what is fetched, and where it lies
@@ -20,19 +20,22 @@ target="${CARGO_TARGET_DIR:-$root/target/cuda}"
 wheels=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
     nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
 
+# Always the whole workspace: a package alone gets other features, and candle's kernels are compiled again.
+what=(--release --manifest-path "$root/Cargo.toml" --workspace --features woolshed-kernel/cuda)
+
 fetch() {
     if [ ! -e "$tools/ready" ]; then
-        rm -rf "$tools/python" "$tools/cuda"
-        mkdir -p "$tools/cuda" "$tools/link"
+        rm -rf "$tools/python" "$tools/cuda13"
+        mkdir -p "$tools/cuda13" "$tools/link"
         python3 -m venv "$tools/python"
         "$tools/python/bin/pip" install --quiet --disable-pip-version-check --no-deps "${wheels[@]}"
         local found
         found="$(echo "$tools"/python/lib/python3*/site-packages/nvidia/cu13)"
-        for part in bin include nvvm lib; do ln -sfn "$found/$part" "$tools/cuda/$part"; done
-        ln -sfn "$found/lib" "$tools/cuda/lib64"
+        for part in bin include nvvm lib; do ln -sfn "$found/$part" "$tools/cuda13/$part"; done
+        ln -sfn "$found/lib" "$tools/cuda13/lib64"
         touch "$tools/ready"
     fi
-    export CUDA_HOME="$tools/cuda" CUDA_PATH="$tools/cuda" PATH="$tools/cuda/bin:$PATH"
+    export CUDA_HOME="$tools/cuda13" CUDA_PATH="$tools/cuda13" PATH="$tools/cuda13/bin:$PATH"
     # Code for 8.0, which every later device compiles further: one program for all.
     export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}"
     export WOOLSHED_CUDA_LINK="$tools/link" CARGO_TARGET_DIR="$target"
@@ -40,7 +43,7 @@ fetch() {
 
 # The stand-in for CUDA's libraries, from what the compiled crates ask for.
 stand_in() {
-    cargo build --release --manifest-path "$root/Cargo.toml" -p woolshed-engine --features cuda --lib
+    cargo build "${what[@]}" --lib
     local new="$tools/link.$$"
     mkdir -p "$new"
     nm -P "$target"/release/deps/lib{cudarc,candle_core,candle_nn,woolshed_engine}-*.rlib 2>/dev/null |
@@ -49,7 +52,7 @@ stand_in() {
         gcc -O2 -fPIC -c "$new/shim.c" -o "$new/shim.o"
         ar rcs "$new/libcuda.a" "$new/shim.o"
         for name in cublas cublasLt curand nvrtc nccl; do ar rcs "$new/lib$name.a"; done
-        cp "$tools/cuda/lib/libcudart_static.a" "$new/libcudart.a"
+        cp "$tools/cuda13/lib/libcudart_static.a" "$new/libcudart.a"
         mkdir -p "$tools/link"
         mv "$new"/*.a "$new/shim.c" "$tools/link/"
     fi
@@ -60,14 +63,14 @@ case "${1:-build}" in
 build)
     fetch
     stand_in
-    cargo build --release --manifest-path "$root/Cargo.toml" -p woolshed-kernel --features cuda --bin woolshed
+    cargo build "${what[@]}" --bin woolshed
     echo "$target/release/woolshed"
     ;;
 test)
     fetch
     stand_in
     shift
-    cargo test --release --manifest-path "$root/Cargo.toml" --features woolshed-engine/cuda "$@"
+    cargo test "${what[@]}" "$@"
     ;;
 cargo)
     fetch

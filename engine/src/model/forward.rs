@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
+use super::elastic::{self, part, pick};
+use super::pass::live::{Chosen, Live};
 use super::{AttentionWeights, LlamaConfig, MlpWeights, ModelError, Weights};
 use crate::gate::GateTensors;
 use crate::ops::{self, Rope, RopeTable};
@@ -25,6 +27,7 @@ use crate::progress::Watch;
 pub struct Forward<'a> {
     weights: &'a Weights,
     gates: Option<&'a GateTensors>,
+    live: Option<Live>,
     eps: f64,
     head_dim: usize,
     rope: Rope,
@@ -74,12 +77,18 @@ impl<'a> Forward<'a> {
     /// Prepares passes with a rotary table made before.
     pub fn with_rope(weights: &'a Weights, config: &LlamaConfig, rope: Rope) -> Self {
         let (eps, head_dim) = (config.rms_norm_eps, config.head_dim);
-        Self { weights, gates: None, eps, head_dim, rope, watch: None }
+        Self { weights, gates: None, live: None, eps, head_dim, rope, watch: None }
     }
 
     /// Puts gates on.
     pub fn gated(mut self, gates: &'a GateTensors) -> Self {
         self.gates = Some(gates);
+        self
+    }
+
+    /// Leaves out what takes no part; everything else comes out as without it, but for rounding.
+    pub(crate) fn elastic(mut self, live: Live) -> Self {
+        self.live = Some(live);
         self
     }
 
@@ -142,7 +151,11 @@ impl<'a> Forward<'a> {
             Some(z) => z,
             None => Tensor::ones(embed.dim(1)?, embed.dtype(), embed.device())?,
         };
-        Ok(Pass { hidden, gated, tokens })
+        let chosen = match &self.live {
+            Some(live) => live.hidden.clone(),
+            None => Chosen::all(embed.dim(1)?),
+        };
+        Ok(Pass { hidden, gated, chosen, tokens })
     }
 
     /// The residual stream (B*T, D) of `ids` before the first layer.
@@ -155,8 +168,9 @@ impl<'a> Forward<'a> {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
         let x = ops::embedding(&self.weights.embed, ids)?; // (B*T, D)
+        let x = part(&x, None, Some(&pass.chosen))?;
         if pass.gated && self.gates.is_some_and(|g| g.mask_embeddings) {
-            return Ok(ops::scale_columns(&x, &pass.hidden)?);
+            return Ok(ops::scale_columns(&x, &pass.z()?)?);
         }
         Ok(x)
     }
@@ -169,22 +183,45 @@ impl<'a> Forward<'a> {
         pass: &Pass,
         see: &mut dyn FnMut(Place, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        let layer = &self.weights.layers[l];
-        if let Some(a) = &layer.attention {
+        let (attention, mlp) = self.parts(l)?;
+        if let Some(a) = &attention {
             let gate = self.gates.map(|g| g.attention(l)).transpose()?.flatten();
             let heads = self.head_gates(a, l)?;
             let out = self.attention(a, &x, pass, heads)?;
             x = pass.residual(x, &out, gate)?;
             see(Place::Attention(l), &x);
         }
-        if let Some(m) = &layer.mlp {
+        if let Some(m) = &mlp {
             let gate = self.gates.map(|g| g.mlp(l)).transpose()?.flatten();
             let channels = self.gates.map(|g| g.intermediate(l)).transpose()?.flatten();
+            let channels =
+                match (channels, self.live.as_ref().and_then(|live| live.layers[l].mlp.as_ref())) {
+                    (Some(z), Some(live)) => Some(pick(&z, live)?),
+                    (z, _) => z,
+                };
             let out = self.mlp(m, &x, pass, channels)?;
             x = pass.residual(x, &out, gate)?;
             see(Place::Mlp(l), &x);
         }
         Ok(x)
+    }
+
+    /// The attention and the MLP of layer `l`, as far as they take part.
+    fn parts(
+        &self,
+        l: usize,
+    ) -> candle_core::Result<(Option<AttentionWeights>, Option<MlpWeights>)> {
+        let layer = &self.weights.layers[l];
+        let Some(live) = &self.live else {
+            return Ok((layer.attention.clone(), layer.mlp.clone()));
+        };
+        let (hidden, of) = (&live.hidden, &live.layers[l]);
+        let attention = layer.attention.as_ref().zip(of.attention.as_ref());
+        let mlp = layer.mlp.as_ref().zip(of.mlp.as_ref());
+        Ok((
+            attention.map(|(w, live)| elastic::attention(w, hidden, live)).transpose()?,
+            mlp.map(|(w, live)| elastic::mlp(w, hidden, live)).transpose()?,
+        ))
     }
 
     /// The logits of the stream after the last layer.
@@ -194,9 +231,11 @@ impl<'a> Forward<'a> {
         pass: &Pass,
         see: &mut dyn FnMut(Place, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        let x = ops::rms_norm(x, &self.weights.norm, &pass.hidden, self.eps)?;
+        let norm = pick(&self.weights.norm, &pass.chosen)?;
+        let x = ops::rms_norm(x, &norm, &pass.z()?, self.eps)?;
         see(Place::Norm, &x);
-        Ok(ops::linear(&x, self.weights.head.as_ref().unwrap_or(&self.weights.embed))?)
+        let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
+        Ok(ops::linear(&x, &part(head, None, Some(&pass.chosen))?)?)
     }
 
     /// The weights it computes with.
@@ -211,7 +250,7 @@ impl<'a> Forward<'a> {
         pass: &Pass,
         heads: Option<Tensor>,
     ) -> Result<Tensor, ModelError> {
-        let a = ops::rms_norm(x, &w.norm, &pass.hidden, self.eps)?;
+        let a = ops::rms_norm(x, &w.norm, &pass.z()?, self.eps)?;
         let (mut q, mut k) = (ops::linear(&a, &w.q)?, ops::linear(&a, &w.k)?);
         let mut v = ops::linear(&a, &w.v)?;
         if let Some(b) = &w.biases {
@@ -237,7 +276,11 @@ impl<'a> Forward<'a> {
     /// of their own, else one a query head (H).
     fn head_gates(&self, w: &AttentionWeights, l: usize) -> Result<Option<Tensor>, ModelError> {
         let Some(gates) = self.gates else { return Ok(None) };
-        let (groups, queries) = (gates.heads(l)?, gates.queries(l)?);
+        let (mut groups, mut queries) = (gates.heads(l)?, gates.queries(l)?);
+        if let Some(live) = self.live.as_ref().and_then(|live| live.layers[l].attention.as_ref()) {
+            groups = groups.map(|z| pick(&z, &live.groups)).transpose()?;
+            queries = queries.map(|z| pick(&z, &live.queries)).transpose()?;
+        }
         let Some(queries) = queries else { return Ok(groups) };
         let kv_heads = w.k.dim(0)? / self.head_dim;
         let queries = queries.unsqueeze(0)?; // (1, H/K)
@@ -263,7 +306,7 @@ impl<'a> Forward<'a> {
         pass: &Pass,
         channels: Option<Tensor>,
     ) -> Result<Tensor, ModelError> {
-        let b = ops::rms_norm(x, &w.norm, &pass.hidden, self.eps)?;
+        let b = ops::rms_norm(x, &w.norm, &pass.z()?, self.eps)?;
         let (gate, up) = (ops::linear(&b, &w.gate)?, ops::linear(&b, &w.up)?); // (B*T, F)
         let z = match channels {
             Some(z) => z,
@@ -284,10 +327,17 @@ pub(crate) struct Pass {
     pub(crate) hidden: Tensor,
     /// Whether there is one.
     pub(crate) gated: bool,
+    /// The hidden dimensions that take part.
+    chosen: Chosen,
     tokens: usize,
 }
 
 impl Pass {
+    /// The hidden gate of the dimensions that take part.
+    fn z(&self) -> candle_core::Result<Tensor> {
+        pick(&self.hidden, &self.chosen)
+    }
+
     /// x + out * gate * z_hidden, without the factors that are not there.
     fn residual(
         &self,
@@ -297,8 +347,8 @@ impl Pass {
     ) -> Result<Tensor, ModelError> {
         Ok(match (gate, self.gated) {
             (None, false) => (x + out)?,
-            (None, true) => ops::gated_sum(&x, out, &self.hidden)?,
-            (Some(z), _) => ops::gated_sum(&x, out, &self.hidden.broadcast_mul(&z)?)?,
+            (None, true) => ops::gated_sum(&x, out, &self.z()?)?,
+            (Some(z), _) => ops::gated_sum(&x, out, &self.z()?.broadcast_mul(&z)?)?,
         })
     }
 }

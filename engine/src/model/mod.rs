@@ -13,6 +13,7 @@
 //! | `save.rs` | a model to a folder that usual loaders open |
 //! | `tokenizer.rs` | text to token ids and back |
 //! | `forward.rs` | logits, with or without gates |
+//! | `elastic.rs` | the weights that take part in an elastic step, in a graph |
 //! | `pass/` | loss and gradients by hand, on the CPU |
 //! | `init.rs` | random weights, for training from nothing |
 //! | `frequencies.rs` | rotary frequencies and their scaling |
@@ -30,6 +31,7 @@ pub mod config;
 mod cut;
 mod demo;
 mod digest;
+mod elastic;
 mod error;
 pub mod fold;
 pub mod forward;

@@ -6,13 +6,17 @@
 //! A share `keep` of the hidden dimensions, of each layer's key/value heads and of its MLP channels has
 //! the sample z = 0.715, with a slope; the rest is exactly 0. Gates on layers are all open: how many
 //! layers are left changes the time in proportion, and a small model has few to choose from.
+//!
+//! On a CUDA device weights are bf16 with f32 masters, and layers are run again in the backward pass.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use cpu_time::ProcessTime;
+use rayon::prelude::*;
 
+use crate::device::device_memory;
 use crate::gate::{Constraint, GateKind, Gates, HardConcrete, Lagrangian};
 use crate::model::{
     AttentionWeights, Family, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError,
@@ -50,7 +54,7 @@ pub struct BenchCase {
 }
 
 /// What to measure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// The shape.
     pub case: BenchCase,
@@ -58,6 +62,8 @@ pub struct BenchOptions {
     pub keep: f64,
     /// Steps measured, after one that is not.
     pub steps: u64,
+    /// Where the model is.
+    pub device: Device,
 }
 
 /// What was measured.
@@ -73,7 +79,8 @@ pub struct BenchReport {
     pub parameters: usize,
     /// Hidden dimensions, key/value heads and MLP channels that are alive.
     pub alive: [usize; 3],
-    /// Largest memory of the process so far, bytes; none where the system does not say.
+    /// Largest memory of the process so far, bytes; on a CUDA device what is taken of its memory at the end.
+    /// None where the system does not say.
     pub peak_bytes: Option<u64>,
     /// Loss of every step, the unmeasured first one included, nats/token.
     pub losses: Vec<f64>,
@@ -103,11 +110,13 @@ pub enum BenchError {
     Steps,
     /// The machine is too small.
     #[error(
-        "the case `{case}` needs about {need} GB and {have} GB are free; try a smaller case, or a machine with more memory"
+        "the case `{case}` needs about {need} GB and {have} GB are free on {device}; try a smaller case, or a machine with more memory"
     )]
     Memory {
         /// The case.
         case: &'static str,
+        /// The device.
+        device: String,
         /// Gigabytes of weights, moments and gradients.
         need: u64,
         /// Gigabytes that are free.
@@ -178,6 +187,22 @@ impl BenchCase {
         })
     }
 
+    /// Bytes that a step takes on a device, roughly: weights, optimiser, gradients, activations.
+    pub fn memory(&self, device: &Device) -> u64 {
+        let parameters = self.config().shape().parameters() as u64;
+        if device.is_cpu() {
+            // Weights twice (the source keeps its own), two moments, gradients.
+            return 5 * 4 * parameters;
+        }
+        let tokens = (self.batch * self.tokens) as u64;
+        let [l, d, f, v] =
+            [self.layers, self.hidden, self.intermediate, self.vocab].map(|n| n as u64);
+        // bf16 weights and gradients, f32 masters and two moments.
+        let of_parameters = (2 + 2 + 3 * 4) * parameters;
+        // What goes into each layer; one layer with its gradients; logits and theirs.
+        of_parameters + tokens * 2 * (l * d + 2 * (10 * d + 8 * f) + 2 * v)
+    }
+
     fn config(&self) -> LlamaConfig {
         LlamaConfig {
             family: Family::Llama,
@@ -205,18 +230,22 @@ impl BenchCase {
     /// A model whose numbers any language can make: element `i` of the matrix `t`, in the order of
     /// [`Weights::named`] without the norms, is the mixed number of 2^40 t + i, spread evenly with
     /// deviation 0.02, or 0.02 / sqrt(2 L) where it writes into the residual stream. Norms are 1.
-    fn model(&self, config: LlamaConfig) -> Result<Model, ModelError> {
+    fn model(&self, config: LlamaConfig, device: &Device) -> Result<Model, ModelError> {
         let (d, f) = (self.hidden, self.intermediate);
+        let dtype = dtype(device);
         let mut number = 0u64;
         let mut spread = |rows: usize, columns: usize, deviation: f64| {
             let first = number << 40;
             number += 1;
             let width = deviation * 12f64.sqrt();
             let value = |i: u64| ((mixed(first + i) >> 40) as f64 / 16_777_216.0 - 0.5) * width;
-            let data: Vec<f32> = (0..(rows * columns) as u64).map(|i| value(i) as f32).collect();
-            Tensor::from_vec(data, (rows, columns), &Device::Cpu)
+            let all = (0..(rows * columns) as u64).into_par_iter();
+            let data: Vec<f32> = all.map(|i| value(i) as f32).collect();
+            Tensor::from_vec(data, (rows, columns), &Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)
         };
-        let norm = Tensor::ones(d, DType::F32, &Device::Cpu)?;
+        let norm = Tensor::ones(d, dtype, device)?;
         let (usual, residual) = (0.02, 0.02 / (2.0 * self.layers as f64).sqrt());
         let embed = spread(self.vocab, d, usual)?;
         let mut layers = Vec::with_capacity(self.layers);
@@ -250,6 +279,11 @@ impl BenchCase {
     }
 }
 
+/// The type of the weights on a device.
+fn dtype(device: &Device) -> DType {
+    if device.is_cuda() { DType::BF16 } else { DType::F32 }
+}
+
 /// SplitMix64's output for the state `n`: a number that looks random, and that numpy can make too.
 fn mixed(n: u64) -> u64 {
     let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -280,19 +314,31 @@ impl BenchStep {
     /// # Errors
     /// A share out of range, a machine that is too small.
     pub fn new(case: &BenchCase, keep: f64) -> Result<Self, BenchError> {
+        Self::on(case, keep, &Device::Cpu)
+    }
+
+    /// As [`BenchStep::new`], on a device.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on(case: &BenchCase, keep: f64, device: &Device) -> Result<Self, BenchError> {
         if !(keep > 0.0 && keep <= 1.0) {
             return Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } });
         }
         let config = case.config();
         let shape = config.shape();
-        // Weights twice (the source keeps its own), two moments, gradients.
-        let need = 5 * 4 * shape.parameters() as u64;
-        let free = memory("/proc/meminfo", "MemAvailable:");
+        let need = case.memory(device);
+        let free = match device_memory(device) {
+            Some((free, _)) => Some(free),
+            None => memory("/proc/meminfo", "MemAvailable:"),
+        };
         if let Some(free) = free.filter(|&free| free < need) {
             let giga = |bytes: u64| bytes.div_ceil(1_000_000_000);
-            return Err(BenchError::Memory { case: case.name, need: giga(need), have: giga(free) });
+            let (need, have) = (giga(need), free / 1_000_000_000);
+            let device = crate::device::name(device);
+            return Err(BenchError::Memory { case: case.name, device, need, have });
         }
-        let model = case.model(config)?;
+        let model = case.model(config, device)?;
         let (trainer, alive, noise) = trainer(case, &model, &shape, keep)?;
         let ids = (0..(case.batch * case.tokens) as u64)
             .map(|i| (mixed(i) % case.vocab as u64) as u32)
@@ -310,7 +356,10 @@ impl BenchStep {
         self.trainer.shear.clone_from(&self.start);
         let k = self.taken;
         self.taken += 1;
-        match self.trainer.step(k, &self.ids, Some(&self.noise), watch) {
+        let outcome = self.trainer.step(k, &self.ids, Some(&self.noise), watch);
+        // A device may be behind: the step ends when its work does.
+        self.trainer.model().weights.embed.device().synchronize().map_err(ModelError::from)?;
+        match outcome {
             Ok(StepOutcome::Taken(figures)) => Ok(figures.loss),
             Ok(StepOutcome::NotFinite(loss)) => Err(BenchError::Diverged { step: k, loss }),
             Err(ModelError::Interrupted) => Err(BenchError::Interrupted),
@@ -324,11 +373,11 @@ impl BenchStep {
 /// # Errors
 /// Options out of range, a machine that is too small, an interrupt.
 pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, BenchError> {
-    let BenchOptions { case, keep, steps } = *options;
+    let BenchOptions { case, keep, steps, ref device } = *options;
     if steps == 0 {
         return Err(BenchError::Steps);
     }
-    let mut of = BenchStep::new(&case, keep)?;
+    let mut of = BenchStep::on(&case, keep, device)?;
     let mut report = BenchReport {
         process_seconds: Vec::new(),
         wall_seconds: Vec::new(),
@@ -356,7 +405,11 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
             note: String::new(),
         });
     }
-    report.peak_bytes = memory("/proc/self/status", "VmHWM:");
+    report.peak_bytes = match device_memory(device) {
+        // What was freed is kept for the next step, so this is the most that was taken.
+        Some((free, total)) => Some(total - free),
+        None => memory("/proc/self/status", "VmHWM:"),
+    };
     Ok(report)
 }
 
@@ -395,7 +448,7 @@ fn trainer(
         adam,
         tokens: case.tokens,
         accumulate: 1,
-        recompute: false,
+        recompute: model.weights.embed.device().is_cuda(),
         elastic: true,
         distill: None,
     };
@@ -450,7 +503,7 @@ mod tests {
 
     #[test]
     fn every_step_has_the_asked_share_alive_and_the_same_loss_in_every_bench() {
-        let options = BenchOptions { case: TINY, keep: 0.5, steps: 3 };
+        let options = BenchOptions { case: TINY, keep: 0.5, steps: 3, device: Device::Cpu };
         let (a, b) = (bench(&options, &Unwatched).unwrap(), bench(&options, &Unwatched).unwrap());
         assert_eq!(a.alive, [8, 2, 12]);
         assert_eq!((a.process_seconds.len(), a.wall_seconds.len(), a.losses.len()), (3, 3, 4));
@@ -458,7 +511,7 @@ mod tests {
         assert!(a.losses[3] < a.losses[0], "it learns its one batch: {:?}", a.losses);
         assert!(a.tokens_per_second() > 0.0);
         let shape = TINY.config().shape();
-        let model = TINY.model(TINY.config()).unwrap();
+        let model = TINY.model(TINY.config(), &Device::Cpu).unwrap();
         let (trainer, alive, noise) = trainer(&TINY, &model, &shape, 0.3).unwrap();
         assert_eq!(alive, [5, 1, 7]);
         let values = trainer.shear.unwrap().gates.sample(&noise).values;
@@ -470,7 +523,9 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_refused_with_the_nearest_that_can() {
         let of = |case, keep, steps| {
-            bench(&BenchOptions { case, keep, steps }, &Unwatched).unwrap_err().to_string()
+            bench(&BenchOptions { case, keep, steps, device: Device::Cpu }, &Unwatched)
+                .unwrap_err()
+                .to_string()
         };
         assert!(of(TINY, 1.5, 1).contains("try 1"), "{}", of(TINY, 1.5, 1));
         assert!(of(TINY, f64::NAN, 1).contains("above 0"));

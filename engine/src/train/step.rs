@@ -23,6 +23,7 @@ use super::shear::ShearGrads;
 use super::{AdamConfig, Clock, Distill, Lora, Parameters, Schedule, Shear, clip_factor};
 use crate::gate::{GateValues, Multipliers};
 use crate::model::forward::Forward;
+use crate::model::pass::live::Live;
 use crate::model::pass::{self, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
@@ -329,6 +330,12 @@ impl Trainer {
             if let Some(tensors) = &tensors {
                 forward = forward.gated(tensors);
             }
+            let mut computed = 1.0;
+            if let (true, Some(shear), Some(sample)) = (self.config.elastic, &self.shear, &sample) {
+                let live = Live::under(weights, &shear.gates.source, sample);
+                computed = live.share(weights);
+                forward = forward.elastic(live);
+            }
             let part = Part { ids: part, tokens, share, teacher, watch };
             let way = if self.config.recompute { recomputed } else { straight };
             let begin = Instant::now();
@@ -337,7 +344,7 @@ impl Trainer {
                 Err(broken) => return Ok(Err(broken)),
             };
             let backward = begin.elapsed().as_secs_f64();
-            sum.clock.add(&Clock { backward, computed: share, ..Clock::default() });
+            sum.clock.add(&Clock { backward, computed: computed * share, ..Clock::default() });
             sum.take(of.loss, of.distillation, share);
             for (total, g) in grads.iter_mut().zip(of.trained) {
                 *total = match (total.take(), g) {

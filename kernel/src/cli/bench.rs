@@ -53,16 +53,20 @@ impl Watch for Bar {
 
 /// Measures and prints.
 pub fn run(args: BenchArgs) -> ExitCode {
+    let device = match device(&args.device) {
+        Ok(device) => device,
+        Err(error) => return complain(&error),
+    };
     let options = match BenchCase::named(&args.case) {
-        Ok(case) => BenchOptions { case, keep: args.keep, steps: args.steps },
+        Ok(case) => BenchOptions { case, keep: args.keep, steps: args.steps, device },
         Err(error) => {
             tell!("error: {error}");
             return ExitCode::from(USAGE);
         }
     };
-    if let Err(error) = device(&args.device) {
-        return complain(&error);
-    }
+    let name = woolshed_engine::device::name(&options.device);
+    let gigabytes = options.case.memory(&options.device) as f64 / 1e9;
+    tell!("{}: the case `{}` takes about {gigabytes:.1} GB there", name, options.case.name);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     if let Err(error) = ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)) {
@@ -93,6 +97,7 @@ fn print(options: &BenchOptions, report: &BenchReport, as_json: bool) {
     if as_json {
         let line = json!({
             "case": case.name,
+            "device": woolshed_engine::device::name(&options.device),
             "keep": options.keep,
             "steps": options.steps,
             "process_seconds_per_step": report.process_seconds_per_step(),

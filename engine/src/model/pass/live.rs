@@ -10,7 +10,7 @@ use crate::shape::ModelShape;
 
 /// Some of `n` places, in their order.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     n: usize,
     /// None for all of them.
     some: Option<Vec<usize>>,
@@ -60,7 +60,7 @@ impl Chosen {
 
 /// What takes part.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Live {
+pub(crate) struct Live {
     /// Hidden dimensions.
     pub hidden: Chosen,
     /// Of each layer.
@@ -69,7 +69,7 @@ pub(super) struct Live {
 
 /// What of a layer takes part; none for a part that does not.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct LiveLayer {
+pub(crate) struct LiveLayer {
     pub attention: Option<LiveHeads>,
     /// MLP channels.
     pub mlp: Option<Chosen>,
@@ -77,7 +77,7 @@ pub(super) struct LiveLayer {
 
 /// Key/value groups, and the query heads of every group.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct LiveHeads {
+pub(crate) struct LiveHeads {
     pub groups: Chosen,
     pub queries: Chosen,
     /// Rows of q, columns of o.
@@ -102,6 +102,25 @@ impl LiveHeads {
 }
 
 impl Live {
+    /// Share of the parameters in matrices that takes part.
+    pub fn share(&self, weights: &Weights) -> f64 {
+        let (size, d) = (candle_core::Tensor::elem_count, self.hidden.len());
+        let head = size(weights.head.as_ref().unwrap_or(&weights.embed));
+        let (mut taking, mut all) = (head / self.hidden.n * d, head);
+        for (layer, live) in weights.layers.iter().zip(&self.layers) {
+            if let Some(a) = &layer.attention {
+                all += [&a.q, &a.k, &a.v, &a.o].map(size).iter().sum::<usize>();
+                let rows = |h: &LiveHeads| 2 * (h.q_rows.len() + h.kv_rows.len());
+                taking += d * live.attention.as_ref().map_or(0, rows);
+            }
+            if let Some(m) = &layer.mlp {
+                all += 3 * size(&m.up);
+                taking += 3 * d * live.mlp.as_ref().map_or(0, Chosen::len);
+            }
+        }
+        taking as f64 / all.max(1) as f64
+    }
+
     /// Everything there is.
     pub fn everything(weights: &Weights, head_dim: usize) -> Self {
         let layer = |layer: &LayerWeights| LiveLayer {

@@ -23,7 +23,7 @@
 
 mod ends;
 mod layer;
-mod live;
+pub(crate) mod live;
 mod net;
 mod next;
 mod place;

@@ -7,6 +7,7 @@ use candle_core::{Device, Var};
 use super::*;
 use crate::gate::{GateValues, Gates, HardConcrete};
 use crate::model::LlamaConfig;
+use crate::model::pass::live::Live;
 use crate::progress::Unwatched;
 use crate::rng::Stream;
 
@@ -119,6 +120,9 @@ fn compare(dtype: DType, cases: u64, limit: f64) {
         let graph = straight(&forward, &part, tensors.as_ref(), &trained).unwrap().unwrap();
         let twice = recomputed(&forward, &part, tensors.as_ref(), &trained).unwrap().unwrap();
         assert_eq!(graph.loss, twice.loss);
+        if let Some((_, values)) = &gates {
+            elastic_graph(&model, values, tensors.as_ref().unwrap(), &part, &rope, &graph, limit);
+        }
         for (elastic, recompute) in [(false, false), (false, true), (true, false), (true, true)] {
             let pass = Pass {
                 weights: &model.weights,
@@ -166,6 +170,44 @@ fn compare(dtype: DType, cases: u64, limit: f64) {
     }
     println!("{dtype:?}: worst {worst:.1e}; {gated} tables, {smaller} elastic, {taught} taught");
     assert!(gated > 0 && smaller > 0 && taught > 0);
+}
+
+/// Holds the graph over what the gates leave alive beside the graph over everything.
+fn elastic_graph(
+    model: &Model,
+    values: &GateValues,
+    tensors: &GateTensors,
+    part: &Part<'_>,
+    rope: &Rope,
+    whole: &Gradients,
+    limit: f64,
+) {
+    let named = model.weights.named();
+    let trained: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
+    let live = Live::under(&model.weights, &model.shape(), values);
+    let forward = Forward::with_rope(&model.weights, &model.config, rope.clone())
+        .gated(tensors)
+        .elastic(live);
+    for way in [straight, recomputed] {
+        let of = way(&forward, part, Some(tensors), &trained).unwrap().unwrap();
+        let see = |what: &str, a: &[f64], b: &[f64]| {
+            let gap = gap(a, b);
+            assert!(gap <= limit, "elastic graph: {what} differs by {gap:e}");
+        };
+        see("loss", &[whole.loss], &[of.loss]);
+        for ((kind, slopes), (a, b)) in
+            values.kinds.iter().zip(&values.slopes).zip(whole.values.iter().zip(&of.values))
+        {
+            let through =
+                |x: &[f64]| -> Vec<f64> { x.iter().zip(slopes).map(|(x, s)| x * s).collect() };
+            see(kind.name(), &through(a), &through(b));
+        }
+        for (((name, w), a), b) in named.iter().zip(&whole.trained).zip(&of.trained) {
+            let zeros = w.zeros_like().unwrap();
+            let (a, b) = (a.as_ref().unwrap_or(&zeros), b.as_ref().unwrap_or(&zeros));
+            see(name, &numbers(a), &numbers(b));
+        }
+    }
 }
 
 fn source_kinds(gates: &Option<(Gates, GateValues)>) -> Vec<GateKind> {
