@@ -1,8 +1,15 @@
 //! Rust cells, as a front end sees them.
 //!
 //! They need the program `woolshed-rust` (`kernel/rust-cells`), which the everyday build does not make.
-//! Where `WOOLSHED_RUST` names it, or it is installed, these tests run, in about a minute on an idle machine;
+//! Where `WOOLSHED_RUST` names it, or it is installed, these tests run, in some minutes on an idle machine;
 //! where not, each says so.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `evcxr.rs` | evcxr's own examples and commands |
+//! | `endurance.rs` | crashes, memory, files, the network: what stays |
+//! | `places.rs` | build folders, the loopback, notebooks without a front end |
+//! | `suite.rs` | Jupyter's own test suite for kernels |
 
 #[expect(dead_code, reason = "the kernel's own tests use the rest of it")]
 mod support;
@@ -11,6 +18,18 @@ mod support;
 #[path = "support/command.rs"]
 mod command;
 
+#[path = "rust_cells/endurance.rs"]
+mod endurance;
+#[path = "rust_cells/evcxr.rs"]
+mod evcxr;
+#[path = "rust_cells/places.rs"]
+mod places;
+#[path = "support/python.rs"]
+mod python;
+#[path = "rust_cells/suite.rs"]
+mod suite;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use command::{Bench, Ended};
@@ -22,17 +41,36 @@ let domains = load_domains(\"demo\", #{seq_len: 64, max_tokens: 20000});
 let run = prune(model, target_shape(#{layers: 3}), domains, #{batch: 2});
 run.step(1);";
 
+/// The program of Rust cells; none, with a word, where there is none.
+fn rust_program() -> Option<PathBuf> {
+    let named = std::env::var_os("WOOLSHED_RUST").map(PathBuf::from);
+    let installed = std::env::var_os("PATH").and_then(|path| {
+        let mut places = std::env::split_paths(&path).map(|folder| folder.join("woolshed-rust"));
+        places.find(|program| program.is_file())
+    });
+    let found = named.or(installed).filter(|program| program.is_file());
+    if found.is_none() {
+        eprintln!("not run: `woolshed-rust` is not installed and WOOLSHED_RUST does not name it");
+    }
+    found
+}
+
 /// A kernel with a run and a Rust cell behind it; none, with a word, where there are no Rust cells.
 fn kernel() -> Option<(Kernel, Client)> {
-    let kernel = Kernel::start();
+    let program = rust_program()?;
+    let kernel = Kernel::start_with(&[("WOOLSHED_RUST", &program)]);
     let mut client = kernel.client();
-    let first = client.run("%%rust\n1 + 1");
-    if first.error().is_some_and(|e| e.evalue.contains("not installed")) {
-        eprintln!("not run: `woolshed-rust` is not installed and WOOLSHED_RUST does not name it");
-        return None;
-    }
-    assert_eq!(first.result().as_deref(), Some("2"), "{first:?}");
+    assert_eq!(value(&mut client, "%%rust\n1 + 1"), "2");
     ok(&mut client, RUN);
+    Some((kernel, client))
+}
+
+/// A kernel whose cells are Rust and that has run none, with more environment variables.
+fn clean_kernel(environment: &[(&str, &Path)]) -> Option<(Kernel, Client)> {
+    let program = rust_program()?;
+    let environment = [environment, &[("WOOLSHED_RUST", &program)]].concat();
+    let kernel = Kernel::start_rust(&environment);
+    let client = kernel.client();
     Some((kernel, client))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
@@ -37,23 +37,60 @@ pub struct Kernel {
     child: Child,
     info: ConnectionInfo,
     folder: TempDir,
+    how: How,
+}
+
+/// How the program is started, besides its connection file.
+#[derive(Default)]
+struct How {
+    arguments: Vec<&'static str>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Kernel {
     /// Starts the kernel on free TCP ports.
     pub fn start() -> Self {
+        Self::start_how(How::default())
+    }
+
+    /// Starts the kernel with more environment variables.
+    #[allow(dead_code, reason = "for the tests of Rust cells")]
+    pub fn start_with(environment: &[(&str, &Path)]) -> Self {
+        Self::start_how(How { environment: owned(environment), ..How::default() })
+    }
+
+    /// Starts the kernel whose cells are Rust, with more environment variables.
+    #[allow(dead_code, reason = "for the tests of Rust cells")]
+    pub fn start_rust(environment: &[(&str, &Path)]) -> Self {
+        Self::start_how(How { arguments: vec!["--rust"], environment: owned(environment) })
+    }
+
+    /// The process of the kernel.
+    #[allow(dead_code, reason = "for the tests of Rust cells")]
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn start_how(how: How) -> Self {
         let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
-        Self::start_on(Transport::TCP, "127.0.0.1".to_owned(), &ports, TempDir::new().unwrap())
+        let folder = TempDir::new().unwrap();
+        Self::start_on(Transport::TCP, "127.0.0.1".to_owned(), &ports, folder, how)
     }
 
     /// Starts the kernel on socket files.
     pub fn start_ipc() -> Self {
         let folder = TempDir::new().unwrap();
         let prefix = folder.path().join("kernel-ipc").to_str().unwrap().to_owned();
-        Self::start_on(Transport::IPC, prefix, &[1, 2, 3, 4, 5], folder)
+        Self::start_on(Transport::IPC, prefix, &[1, 2, 3, 4, 5], folder, How::default())
     }
 
-    fn start_on(transport: Transport, ip: String, ports: &[u16], folder: TempDir) -> Self {
+    fn start_on(
+        transport: Transport,
+        ip: String,
+        ports: &[u16],
+        folder: TempDir,
+        how: How,
+    ) -> Self {
         let info = ConnectionInfo {
             ip,
             transport,
@@ -68,14 +105,14 @@ impl Kernel {
         };
         let file = folder.path().join("connection.json");
         fs::write(&file, serde_json::to_string(&info).unwrap()).unwrap();
-        Self { child: spawn(&file), info, folder }
+        Self { child: spawn(&file, &how), info, folder, how }
     }
 
     /// Waits for the process to end, then starts another with the same connection file, as a front
     /// end's restart does.
     pub fn start_again(&mut self) {
         self.wait_for_end();
-        self.child = spawn(&self.folder.path().join("connection.json"));
+        self.child = spawn(&self.folder.path().join("connection.json"), &self.how);
     }
 
     /// How a client reaches this kernel.
@@ -109,7 +146,7 @@ impl Kernel {
     /// Kills the process and starts another with the same connection file.
     pub fn kill_and_start_again(&mut self) {
         self.kill();
-        self.child = spawn(&self.folder.path().join("connection.json"));
+        self.child = spawn(&self.folder.path().join("connection.json"), &self.how);
     }
 
     /// Sends SIGINT, as Ctrl-C in a terminal does.
@@ -144,12 +181,19 @@ fn free_port() -> u16 {
     }
 }
 
-fn spawn(connection_file: &Path) -> Child {
+#[allow(dead_code, reason = "for the tests of Rust cells")]
+fn owned(environment: &[(&str, &Path)]) -> Vec<(String, PathBuf)> {
+    environment.iter().map(|(name, value)| (name.to_string(), value.to_path_buf())).collect()
+}
+
+fn spawn(connection_file: &Path, how: &How) -> Child {
     Command::new(env!("CARGO_BIN_EXE_woolshed"))
         .args(["kernel", "--connection-file"])
         .arg(connection_file)
+        .args(&how.arguments)
         // The history of the tests is nobody's.
         .env("WOOLSHED_HISTORY", connection_file.with_file_name("history"))
+        .envs(how.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .spawn()
         .expect("the kernel was built with the tests")

@@ -13,13 +13,17 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `value.rs` | values that pass between the two |
-//! | `line.rs` | the connection and what goes over it |
+//! | `line.rs` | what goes over the connection |
+//! | `packed.rs` | millions of numbers as the bytes they are |
+//! | `socket.rs` | the one connection of this process |
 //! | `proxies.rs` | a type for every kind of handle, a function for every script function; made by a program |
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod line;
+mod packed;
 mod proxies;
+mod socket;
 mod value;
 
 use std::fmt;
@@ -151,7 +155,7 @@ pub fn check() -> Result<()> {
 /// # Errors
 /// None; cells are compiled faster when one before them had a `?`.
 pub fn begin() -> Result<()> {
-    line::publish_flush();
+    socket::publish_flush();
     let usual = std::panic::take_hook();
     let cells = std::thread::current().id();
     std::panic::set_hook(Box::new(move |panic| {

@@ -4,18 +4,13 @@
 //! that says what is asked, an answer with one that says how it went; values follow, each behind a byte
 //! for its kind, numbers little end first. The kernel's side of it is `rust/wire.rs` there.
 //!
-//! evcxr links a copy of this crate into every cell. What must be one for all of them, the open
-//! connection, lies at an address that an environment variable of this process tells.
+//! Values that are millions of numbers are neither copied into a message nor out of one.
 
-use std::env;
-use std::io::{self, Read, Write};
-use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, IntoRawFd};
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::packed::{self, Packed};
+use crate::socket::{shared, Socket, Turn};
 use crate::value::Map;
 use crate::{Error, Result, Value};
 
@@ -71,8 +66,8 @@ impl PartialEq for Handle {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut request = vec![RELEASE];
-        request.extend_from_slice(&self.id.to_le_bytes());
+        let mut request = Message::of(&[RELEASE]);
+        request.short.extend_from_slice(&self.id.to_le_bytes());
         // A kernel that is gone holds nothing.
         let _ = ask(&request);
     }
@@ -80,147 +75,192 @@ impl Drop for Held {
 
 /// Calls a script function, or reads a property.
 pub fn call(name: &str, property: bool, arguments: Vec<Value>) -> Result<Value> {
-    let mut request = vec![CALL, property.into()];
-    put_text(&mut request, name);
-    put_count(&mut request, arguments.len());
+    let mut request = Message::of(&[CALL, property.into()]);
+    put_text(&mut request.short, name);
+    put_count(&mut request.short, arguments.len());
     for argument in &arguments {
-        put(&mut request, argument);
+        request.put(argument);
     }
     ask(&request)
 }
 
 /// The value that Rhai cells call `name`.
 pub fn named(name: &str) -> Result<Value> {
-    let mut request = vec![NAMED];
-    put_text(&mut request, name);
+    let mut request = Message::of(&[NAMED]);
+    put_text(&mut request.short, name);
     ask(&request)
 }
 
 /// Makes a value known to Rhai cells.
 pub fn bind(name: &str, value: Value) -> Result<()> {
-    let mut request = vec![BIND];
-    put_text(&mut request, name);
-    put(&mut request, &value);
+    let mut request = Message::of(&[BIND]);
+    put_text(&mut request.short, name);
+    request.put(&value);
     ask(&request).map(|_| ())
 }
 
 /// The forms a value can be shown in, by mime type.
 pub fn forms(value: Value) -> Result<Map> {
-    let mut request = vec![FORMS];
-    put(&mut request, &value);
+    let mut request = Message::of(&[FORMS]);
+    request.put(&value);
     ask(&request)?.to()
 }
 
 /// Fails when the user wants the cell to stop.
 pub fn check() -> Result<()> {
-    ask(&[CHECK]).map(|_| ())
+    ask(&Message::of(&[CHECK])).map(|_| ())
 }
 
-/// Tells the machinery under the cell how this standard library's stdout is flushed.
-pub fn publish_flush() {
-    extern "C" fn flush() {
-        // There is nobody to tell.
-        let _ = io::stdout().flush();
-    }
-    env::set_var("WOOLSHED_FLUSH", format!("{:x}", flush as *const () as usize));
+/// Says the token to a connection that has just been opened.
+pub fn introduce(socket: &mut Socket, token: &str) -> Result<()> {
+    let mut hello = Message::of(&[HELLO]);
+    put_text(&mut hello.short, token);
+    hello.send(socket).and_then(|()| receive(socket)).map_err(gone)?.value().map(|_| ())
 }
 
-/// The connection as all copies of this crate know it: two fields in a fixed order.
-#[repr(C)]
-struct Shared {
-    taken: AtomicBool,
-    socket: i32,
-}
-
-/// The right to speak; given back when it goes.
-struct Turn(&'static Shared);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
-    }
-}
-
-impl Turn {
-    fn take(shared: &'static Shared) -> Self {
-        let mut tries = 0_u32;
-        while shared.taken.swap(true, Ordering::Acquire) {
-            tries += 1;
-            if tries < 100 {
-                std::thread::yield_now();
-            } else {
-                // Another thread's call may take minutes.
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        Self(shared)
-    }
-
-    /// The socket, left open when the value goes.
-    fn socket(&self) -> ManuallyDrop<UnixStream> {
-        // SAFETY: the number was given up by the `UnixStream` that opened it and is never closed.
-        ManuallyDrop::new(unsafe { UnixStream::from_raw_fd(self.0.socket) })
-    }
-}
-
-/// The one connection of this process, opened on its first use.
-fn shared() -> Result<&'static Shared> {
-    const ADDRESS: &str = "WOOLSHED_LINE";
-    if let Some(address) = env::var(ADDRESS).ok().and_then(|a| usize::from_str_radix(&a, 16).ok()) {
-        // SAFETY: a copy of this crate in this process put a leaked `Shared` there; its layout is C's.
-        return Ok(unsafe { &*(address as *const Shared) });
-    }
-    let said = |name: &str| {
-        env::var(name).map_err(|_| {
-            Error::NoKernel("this is no cell of a Woolshed notebook (no address is given)".into())
-        })
-    };
-    let (path, token) = (said("WOOLSHED_SOCKET")?, said("WOOLSHED_TOKEN")?);
-    let gone = |e: io::Error| Error::NoKernel(e.to_string());
-    let mut socket = UnixStream::connect(&path).map_err(gone)?;
-    let mut hello = vec![HELLO];
-    put_text(&mut hello, &token);
-    send(&mut socket, &hello).map_err(gone)?;
-    read_answer(&receive(&mut socket).map_err(gone)?)?;
-    let shared = Shared { taken: AtomicBool::new(false), socket: socket.into_raw_fd() };
-    let shared: &'static Shared = Box::leak(Box::new(shared));
-    env::set_var(ADDRESS, format!("{:x}", shared as *const Shared as usize));
-    Ok(shared)
+fn gone(error: io::Error) -> Error {
+    Error::NoKernel(error.to_string())
 }
 
 /// Sends a request and waits for its answer.
-fn ask(request: &[u8]) -> Result<Value> {
+fn ask(request: &Message<'_>) -> Result<Value> {
     let answer = {
         let turn = Turn::take(shared()?);
         let mut socket = turn.socket();
-        send(&mut socket, request)
-            .and_then(|()| receive(&mut socket))
-            .map_err(|e| Error::NoKernel(e.to_string()))?
+        request.send(&mut socket).and_then(|()| receive(&mut socket)).map_err(gone)?
     };
     // After the turn: reading may let go of handles, which speak themselves.
-    read_answer(&answer)
+    answer.value()
 }
 
-fn send(socket: &mut UnixStream, body: &[u8]) -> io::Result<()> {
-    let length = (body.len() as u64).to_le_bytes();
-    if body.len() < 4096 {
-        // One piece: the kernel wakes once.
-        return socket.write_all(&[&length, body].concat());
+/// A message: bytes, and between them what is too long to be copied there.
+#[derive(Default)]
+struct Message<'a> {
+    short: Vec<u8>,
+    /// Each stands behind so many of the short bytes.
+    long: Vec<(usize, &'a [u8])>,
+}
+
+/// From how many bytes on nothing is copied.
+const LONG: usize = 1 << 16;
+
+impl<'a> Message<'a> {
+    fn of(bytes: &[u8]) -> Self {
+        Self { short: bytes.to_vec(), long: Vec::new() }
     }
-    socket.write_all(&length)?;
-    socket.write_all(body)
+
+    fn send(&self, socket: &mut Socket) -> io::Result<()> {
+        let length =
+            self.short.len() + self.long.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        let length = (length as u64).to_le_bytes();
+        if self.long.is_empty() {
+            // One piece: the kernel wakes once.
+            return socket.write_all(&[&length, &self.short[..]].concat());
+        }
+        socket.write_all(&length)?;
+        let mut done = 0;
+        for (at, bytes) in &self.long {
+            socket.write_all(&self.short[done..*at])?;
+            socket.write_all(bytes)?;
+            done = *at;
+        }
+        socket.write_all(&self.short[done..])
+    }
+
+    fn put_packed<T: Packed>(&mut self, kind: u8, values: &'a [T]) {
+        self.short.push(kind);
+        put_count(&mut self.short, values.len());
+        match packed::bytes(values) {
+            Some(bytes) if bytes.len() >= LONG => self.long.push((self.short.len(), bytes)),
+            Some(bytes) => self.short.extend_from_slice(bytes),
+            None => values.iter().for_each(|x| x.put(&mut self.short)),
+        }
+    }
+
+    fn put(&mut self, value: &'a Value) {
+        let out = &mut self.short;
+        match value {
+            Value::Unit => out.push(0),
+            Value::Bool(x) => out.extend([1, u8::from(*x)]),
+            Value::Int(x) => {
+                out.push(2);
+                out.extend_from_slice(&x.to_le_bytes());
+            }
+            Value::Float(x) => {
+                out.push(3);
+                out.extend_from_slice(&x.to_le_bytes());
+            }
+            Value::Text(text) => {
+                out.push(4);
+                put_text(out, text);
+            }
+            Value::Bytes(bytes) => self.put_packed(5, bytes),
+            Value::Array(values) => {
+                out.push(6);
+                put_count(out, values.len());
+                values.iter().for_each(|value| self.put(value));
+            }
+            Value::Map(map) => {
+                out.push(7);
+                put_count(out, map.len());
+                for (key, value) in map {
+                    put_text(&mut self.short, key);
+                    self.put(value);
+                }
+            }
+            Value::Handle(handle) => {
+                out.push(8);
+                out.extend_from_slice(&handle.0.id.to_le_bytes());
+                put_text(out, &handle.0.kind);
+            }
+            Value::F32(values) => self.put_packed(9, values),
+            Value::F64(values) => self.put_packed(10, values),
+            Value::I64(values) => self.put_packed(11, values),
+        }
+    }
 }
 
-fn receive(socket: &mut UnixStream) -> io::Result<Vec<u8>> {
+/// An answer, as it came.
+enum Answer {
+    Bytes(Vec<u8>),
+    /// One long value, read to where it stays.
+    Long(Value),
+}
+
+impl Answer {
+    fn value(self) -> Result<Value> {
+        match self {
+            Answer::Bytes(bytes) => read_answer(&bytes),
+            Answer::Long(value) => Ok(value),
+        }
+    }
+}
+
+fn receive(socket: &mut Socket) -> io::Result<Answer> {
     let mut length = [0; 8];
     socket.read_exact(&mut length)?;
     let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
-    let mut body = Vec::with_capacity(length);
-    socket.take(length as u64).read_to_end(&mut body)?;
-    if body.len() < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    // How it went, a kind and a count.
+    let mut body = vec![0; length.min(10)];
+    socket.read_exact(&mut body)?;
+    if let (true, [0, kind, count @ ..]) = (length >= LONG, &body[..]) {
+        let count = u64::from_le_bytes(count.try_into().map_err(io::Error::other)?) as usize;
+        let left = length - 10;
+        let long = match kind {
+            5 if count == left => Some(Value::Bytes(packed::read(socket, count)?)),
+            9 if count * 4 == left => Some(Value::F32(packed::read(socket, count)?)),
+            10 if count * 8 == left => Some(Value::F64(packed::read(socket, count)?)),
+            11 if count * 8 == left => Some(Value::I64(packed::read(socket, count)?)),
+            _ => None,
+        };
+        if let Some(value) = long {
+            return Ok(Answer::Long(value));
+        }
     }
-    Ok(body)
+    let read = body.len();
+    body.resize(length, 0);
+    socket.read_exact(&mut body[read..])?;
+    Ok(Answer::Bytes(body))
 }
 
 fn read_answer(body: &[u8]) -> Result<Value> {
@@ -241,59 +281,6 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_count(out, text.len());
     out.extend_from_slice(text.as_bytes());
-}
-
-fn put(out: &mut Vec<u8>, value: &Value) {
-    macro_rules! packed {
-        ($kind:literal, $values:expr) => {{
-            out.push($kind);
-            put_count(out, $values.len());
-            out.reserve(8 * $values.len());
-            $values.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
-        }};
-    }
-    match value {
-        Value::Unit => out.push(0),
-        Value::Bool(x) => out.extend([1, u8::from(*x)]),
-        Value::Int(x) => {
-            out.push(2);
-            out.extend_from_slice(&x.to_le_bytes());
-        }
-        Value::Float(x) => {
-            out.push(3);
-            out.extend_from_slice(&x.to_le_bytes());
-        }
-        Value::Text(text) => {
-            out.push(4);
-            put_text(out, text);
-        }
-        Value::Bytes(bytes) => {
-            out.push(5);
-            put_count(out, bytes.len());
-            out.extend_from_slice(bytes);
-        }
-        Value::Array(values) => {
-            out.push(6);
-            put_count(out, values.len());
-            values.iter().for_each(|value| put(out, value));
-        }
-        Value::Map(map) => {
-            out.push(7);
-            put_count(out, map.len());
-            for (key, value) in map {
-                put_text(out, key);
-                put(out, value);
-            }
-        }
-        Value::Handle(handle) => {
-            out.push(8);
-            out.extend_from_slice(&handle.0.id.to_le_bytes());
-            put_text(out, &handle.0.kind);
-        }
-        Value::F32(values) => packed!(9, values),
-        Value::F64(values) => packed!(10, values),
-        Value::I64(values) => packed!(11, values),
-    }
 }
 
 /// Bytes that are read from the front; none where they end too early.
@@ -386,8 +373,9 @@ mod tests {
             Value::from(vec![i64::MIN]),
             Value::from(crate::options! { a: 1 }),
         ]);
-        let mut bytes = Vec::new();
-        put(&mut bytes, &value);
+        let mut message = Message::default();
+        message.put(&value);
+        let bytes = message.short;
         assert_eq!(Bytes(&bytes).value(), Some(value));
         for end in 0..bytes.len() {
             assert_eq!(Bytes(&bytes[..end]).value(), None, "{end} bytes");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Index;
 
-use crate::{Error, Handle, Result};
+use crate::{packed, Error, Handle, Result};
 
 /// A map with text keys: options, rows of a table.
 pub type Map = BTreeMap<String, Value>;
@@ -69,16 +69,10 @@ impl Value {
     /// Numbers as bytes, four each, little end first: a blob of Rhai's. For millions of them, which no
     /// Rhai cell would look at one by one.
     pub fn blob(numbers: &[f32]) -> Value {
-        if cfg!(target_endian = "little") {
-            // Cells are compiled with debug assertions, in which a copy number by number takes a second
-            // for 100 MB.
-            // SAFETY: every byte of a number may be read, and there are four to each.
-            let bytes = unsafe {
-                std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), 4 * numbers.len())
-            };
-            return Value::Bytes(bytes.to_vec());
-        }
-        Value::Bytes(numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
+        Value::Bytes(match packed::bytes(numbers) {
+            Some(bytes) => bytes.to_vec(),
+            None => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
     }
 
     /// The numbers in a blob, as [`Value::blob`] puts them there.
@@ -87,20 +81,7 @@ impl Value {
     /// It is no blob, or its length is no multiple of 4.
     pub fn floats(&self) -> Result<Vec<f32>> {
         match self {
-            Value::Bytes(bytes) if bytes.len().is_multiple_of(4) => {
-                if cfg!(target_endian = "little") {
-                    let mut numbers = vec![0.0_f32; bytes.len() / 4];
-                    // SAFETY: both hold as many bytes, they are two allocations, and every pattern of four
-                    // bytes is a number.
-                    unsafe {
-                        let target = numbers.as_mut_ptr().cast::<u8>();
-                        std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
-                    }
-                    return Ok(numbers);
-                }
-                let four = bytes.chunks_exact(4);
-                Ok(four.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-            }
+            Value::Bytes(bytes) if bytes.len() % 4 == 0 => Ok(packed::numbers(bytes)),
             other => other.not("a blob of numbers of four bytes"),
         }
     }

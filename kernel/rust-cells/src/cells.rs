@@ -58,11 +58,8 @@ impl Cells {
         kernel: Arc<Kernel>,
         running: Arc<AtomicBool>,
     ) -> Result<Self, String> {
-        let template = template::place(&wanted.templates, &wanted.client).ok_or_else(|| {
-            "there is no Rust compiler (`rustc -vV` fails); install one from https://rustup.rs \
-             and restart the kernel"
-                .to_owned()
-        })?;
+        let template =
+            template::place(&wanted.templates, &wanted.client).ok_or_else(no_compiler)?;
         fs::create_dir_all(&wanted.folder)
             .map_err(|e| format!("cannot make {}: {e}", wanted.folder.display()))?;
         if template.is_dir() {
@@ -277,6 +274,38 @@ impl Cells {
             None => json!({"say": "inspection"}),
         }
     }
+}
+
+/// Makes the template that sessions start from, if there is none.
+///
+/// # Errors
+/// There is no compiler, or the client does not compile; the reason in words.
+pub fn prepare(templates: &Path, client: &Path) -> Result<(), String> {
+    let template = template::place(templates, client).ok_or_else(no_compiler)?;
+    if template.is_dir() {
+        return Ok(());
+    }
+    let name = template.file_name().unwrap_or_default().to_string_lossy();
+    let folder = templates.join(format!(".{name}-build-{}", std::process::id()));
+    let wanted = Wanted {
+        folder: folder.clone(),
+        templates: templates.to_owned(),
+        client: client.to_owned(),
+        env: Vec::new(),
+    };
+    let started = Cells::start(&wanted, Kernel::deaf(), Arc::default());
+    // The user's own configuration, which comes after the template, is for sessions.
+    let made =
+        if template.is_dir() { Ok(()) } else { started.as_ref().map(|_| ()).map_err(Clone::clone) };
+    drop(started);
+    // Hidden, and used by nobody.
+    let _ = fs::remove_dir_all(&folder);
+    made
+}
+
+fn no_compiler() -> String {
+    "there is no Rust compiler (`rustc -vV` fails); install one from https://rustup.rs and restart the kernel"
+        .to_owned()
 }
 
 /// The message of a cell that came to an end of its own.

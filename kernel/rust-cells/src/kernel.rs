@@ -55,6 +55,11 @@ impl Kernel {
         Ok((input, Arc::new(Self(Mutex::new(Box::new(output))))))
     }
 
+    /// A line that nobody hears: for work before there is a kernel.
+    pub fn deaf() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Box::new(io::sink()))))
+    }
+
     /// Sends a message. A kernel that is gone hears nothing; its end is seen where it is read.
     pub fn say(&self, message: &Value) {
         let line = format!("{message}\n");

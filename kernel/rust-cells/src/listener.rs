@@ -75,6 +75,8 @@ pub struct Listener {
     ending: Ending,
     out: Utf8,
     err: Utf8,
+    /// The line of stderr that is being written: one message comes in several pieces.
+    line: String,
     /// Text of stderr that waits, and since when.
     held: (String, Option<Instant>),
     /// The code of the cell is over; its end has not been told.
@@ -103,6 +105,7 @@ impl Listener {
             ending: Ending::default(),
             out: Utf8::default(),
             err: Utf8::default(),
+            line: String::new(),
             held: Default::default(),
             over: false,
             content: None,
@@ -159,9 +162,13 @@ impl Listener {
                 return;
             }
             let text = self.err.take(&buffer[..n]);
-            if let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) {
+            self.line.push_str(&text);
+            let last = self.line.lines().rev().find(|line| !line.trim().is_empty());
+            if let Some(line) = last {
                 self.ending.last_error = line.trim().to_owned();
             }
+            let open = self.line.rfind('\n').map_or(0, |at| at + 1);
+            self.line.drain(..open);
             self.show_pending();
             self.held.0.push_str(&text);
             self.held.1.get_or_insert_with(Instant::now);
@@ -278,6 +285,7 @@ pub fn bundle(forms: impl IntoIterator<Item = (String, String)>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::fd::OwnedFd;
     use std::sync::mpsc;
 
@@ -341,6 +349,28 @@ mod tests {
         Frame::Sync.send(&theirs).unwrap();
         assert_eq!(ended.recv().unwrap().value, Some(json!({"text/plain": "2"})));
         assert!(said().is_empty());
+    }
+
+    #[test]
+    fn the_reason_of_a_question_mark_is_whole_although_it_comes_in_pieces() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let (read, mut write) = std::os::unix::net::UnixStream::pair().unwrap();
+        read.set_nonblocking(true).unwrap();
+        let (kernel, said) = Kernel::for_tests();
+        let (endings, ended) = mpsc::channel();
+        let stderr = File::from(OwnedFd::from(read));
+        let listener = Listener::new(ours, stderr, kernel, endings, Arc::default());
+        std::thread::spawn(move || listener.run());
+        for piece in ["before\n", "No such file", " (os error ", "2)", "\n"] {
+            write.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Frame::Returned.send(&theirs).unwrap();
+        Frame::Sync.send(&theirs).unwrap();
+        let ending = ended.recv().unwrap();
+        assert!(ending.returned);
+        assert_eq!(ending.last_error, "No such file (os error 2)");
+        assert!(!said().iter().any(|m| m["text"].as_str().is_some_and(|t| t.contains("os"))));
     }
 
     #[test]

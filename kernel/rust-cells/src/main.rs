@@ -33,6 +33,7 @@ mod relay;
 mod report;
 mod template;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Some("--prepare") => prepare(),
         Some("--version") => {
             println!("woolshed-rust {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -63,6 +65,25 @@ fn main() -> ExitCode {
                 env!("CARGO_PKG_VERSION")
             );
             ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Makes the template of the folders and the client crate that the arguments name.
+fn prepare() -> ExitCode {
+    let folders: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
+    let made = match folders.as_slice() {
+        [templates, client] => cells::prepare(templates, client),
+        _ => Err("--prepare needs the folder of templates and the client crate".to_owned()),
+    };
+    match made {
+        Ok(()) => {
+            println!("ready {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("woolshed-rust: {reason}");
+            ExitCode::FAILURE
         }
     }
 }

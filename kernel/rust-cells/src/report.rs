@@ -16,6 +16,13 @@ struct Mark {
 
 /// All errors of a cell, in the form the kernel shows.
 pub fn errors(errors: &[CompilationError], code: &str, name: &str) -> Value {
+    // Warnings come along; most are about code of earlier cells.
+    let mut grave: Vec<&CompilationError> =
+        errors.iter().filter(|e| e.level() != "warning").collect();
+    if grave.is_empty() {
+        grave = errors.iter().collect();
+    }
+    let errors = grave.as_slice();
     let mut traceback = Vec::new();
     for error in errors {
         traceback.extend(draw(error, code, name).lines().map(String::from));

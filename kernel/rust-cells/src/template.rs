@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::time::SystemTime;
 
 /// The place of the template for the compiler in use; none when there is no compiler.
 pub fn place(templates: &Path, client: &Path) -> Option<PathBuf> {
@@ -17,7 +18,10 @@ pub fn place(templates: &Path, client: &Path) -> Option<PathBuf> {
     said.stdout.hash(&mut hasher);
     client.hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    Some(templates.join(format!("rust-{:016x}", hasher.finish())))
+    let place = templates.join(format!("rust-{:016x}", hasher.finish()));
+    // What is used today is not cleared away; one that cannot be touched is made anew some day.
+    let _ = fs::File::open(&place).and_then(|folder| folder.set_modified(SystemTime::now()));
+    Some(place)
 }
 
 /// Copies what is worth it of one build folder into another: not the code of cells, nor what the

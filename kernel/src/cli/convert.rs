@@ -7,6 +7,8 @@ use super::{SCRIPT_ERROR, USAGE};
 use crate::files::{self, WriteError};
 use crate::jupyter::kernelspec;
 use crate::notebook::{Kind, Notebook, NotebookError, Script, is_notebook};
+use crate::session::Language;
+use crate::session::languages::rust_cell;
 use crate::streams::{say, tell};
 
 /// Why nothing was converted.
@@ -22,10 +24,6 @@ enum ConvertError {
         path.display()
     )]
     Occupied { path: PathBuf },
-
-    /// Cells of a script are Rhai.
-    #[error("the cells of `{}` are Rust, those of a script are Rhai; begin them with %%rust", from.display())]
-    Rust { from: PathBuf },
 
     /// The script cannot be read.
     #[error("cannot read the script `{}`: {source}", path.display())]
@@ -66,9 +64,11 @@ fn converted(from: &Path, to: &Path, force: bool) -> Result<usize, ConvertError>
     }
     let usual = kernelspec::USUAL.metadata();
     if forward {
-        let notebook = Notebook::read(from)?;
+        let mut notebook = Notebook::read(from)?;
         if notebook.is_rust() {
-            return Err(ConvertError::Rust { from: from.into() });
+            name_languages(&mut notebook);
+            notebook.metadata.remove("language_info");
+            notebook.metadata.extend(usual.clone());
         }
         files::write(to, Script::write(&notebook, &usual).as_bytes())?;
         return Ok(notebook.cells.len());
@@ -81,6 +81,16 @@ fn converted(from: &Path, to: &Path, force: bool) -> Result<usize, ConvertError>
     }
     notebook.write(to)?;
     Ok(notebook.cells.len())
+}
+
+/// Makes the cells of a Rust notebook say that they are Rust: those of a script are Rhai.
+fn name_languages(notebook: &mut Notebook) {
+    for cell in notebook.cells.iter_mut().filter(|cell| cell.kind == Kind::Code) {
+        let is_rust = |own| rust_cell(&cell.source, own).is_some();
+        if is_rust(Language::Rust) && !is_rust(Language::Rhai) {
+            cell.source.insert_str(0, "%%rust\n");
+        }
+    }
 }
 
 /// Gives code the outputs it has in an older notebook, in order.

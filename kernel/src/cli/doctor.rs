@@ -122,6 +122,10 @@ fn kernels() -> bool {
         Some(folder) => line("colours", folder.display()),
         None => line("colours", "not installed; JupyterLab shows Rhai as Rust until then"),
     }
+    match crate::rust::find() {
+        Some(program) => line("rust cells", program.display()),
+        None => line("rust cells", "none; they need `woolshed-rust`, a program of its own"),
+    }
     let Some(runtime) = runtime_folder() else {
         line("start", "there is no home folder for connection files; set JUPYTER_RUNTIME_DIR");
         return false;

@@ -29,6 +29,7 @@ mod terminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -38,6 +39,7 @@ use self::places::PlaceArgs;
 use crate::jupyter;
 use crate::jupyter::kernelspec::USUAL;
 use crate::pages;
+use crate::rust::{self, RustError};
 use crate::script;
 use crate::session::{Cells, HostOptions, Language, Session};
 use crate::streams::{self, say, tell};
@@ -92,7 +94,13 @@ enum Command {
     /// Start JupyterLab with this kernel and the lessons
     Lab(LabArgs),
     /// Tell Jupyter about the kernel, and JupyterLab about its colours
-    Install(PlaceArgs),
+    Install {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Do not prepare Rust cells; the first one then takes some 15 s longer
+        #[arg(long)]
+        no_rust: bool,
+    },
     /// Take out of Jupyter what `install` put there
     Uninstall(PlaceArgs),
     /// Serve a Jupyter front end (Jupyter starts this)
@@ -150,7 +158,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Doctor => doctor::doctor(),
         Command::Lab(args) => lab::lab(&args),
-        Command::Install(place) => install_in(&place),
+        Command::Install { place, no_rust } => install_in(&place, !no_rust),
         Command::Uninstall(place) => uninstall_from(&place),
         Command::Kernel { connection_file, rust } => {
             let own = if rust { Language::Rust } else { Language::Rhai };
@@ -169,17 +177,49 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn install_in(place: &PlaceArgs) -> ExitCode {
+fn install_in(place: &PlaceArgs, with_rust: bool) -> ExitCode {
     let data = place.data_folder().map_err(InstallError::from);
     match data.and_then(|data| install::install(&data, &install::own_program()?)) {
         Ok(folders) => {
             for folder in folders {
                 say!("installed {}", folder.display());
             }
+            if with_rust {
+                prepare_rust();
+            }
             say!("start it with: jupyter lab   (or: jupyter console --kernel {})", USUAL.name);
             ExitCode::SUCCESS
         }
         Err(error) => complain(&error),
+    }
+}
+
+/// Makes Rust cells ready, and says how that went; without them everything else is as it should be.
+fn prepare_rust() {
+    if rust::find().is_some() {
+        say!("Rust cells: making ready what every first one needs, once for each compiler ...");
+    }
+    let start = Instant::now();
+    match rust::prepare() {
+        Ok(program) => {
+            say!(
+                "Rust cells: ready after {:.1} s ({})",
+                start.elapsed().as_secs_f64(),
+                program.display()
+            );
+        }
+        Err(error @ RustError::NotInstalled) => {
+            say!(
+                "Rust cells: none; they need `woolshed-rust`: {}",
+                error.hint().unwrap_or_default()
+            );
+        }
+        Err(error) => {
+            tell!("Rust cells: not ready: {error}");
+            if let Some(hint) = error.hint() {
+                tell!("try: {hint}");
+            }
+        }
     }
 }
 

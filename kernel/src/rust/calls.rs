@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use base64::Engine as _;
-use rhai::{Dynamic, Map};
+use rhai::{Blob, Dynamic, Map};
 
 use super::bench::{Bench, CallError};
 use super::wire::{self, Bytes, Handles, WireError};
@@ -15,6 +15,21 @@ const BIND: u8 = 4;
 const RELEASE: u8 = 5;
 const CHECK: u8 = 6;
 const FORMS: u8 = 7;
+
+/// The kind of a blob, as `wire.rs` writes it.
+const BLOB: u8 = 5;
+
+/// From how many bytes on a blob is not copied.
+const LONG: usize = 1 << 16;
+
+/// The body of an answer; its last part may be long.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it went, and the value.
+    pub head: Vec<u8>,
+    /// The bytes of a blob, which follow.
+    pub long: Option<Blob>,
+}
 
 /// What one connection holds, and what it asks.
 pub struct Caller<'a> {
@@ -55,20 +70,28 @@ impl<'a> Caller<'a> {
     }
 
     /// The body of the answer to the body of a request.
-    pub fn answer(&mut self, request: &[u8]) -> Vec<u8> {
-        match self.value(&mut Bytes(request)) {
-            Ok(value) => {
-                let mut out = vec![0];
-                wire::put(&mut out, value, &mut self.held);
-                out
+    pub fn answer(&mut self, request: Vec<u8>) -> Answer {
+        let value = match long_value(request) {
+            Ok((name, value)) => self.bench.bind(&name, value).map(|()| Dynamic::UNIT),
+            Err(request) => self.value(&mut Bytes(&request)),
+        };
+        let mut head = vec![0];
+        let mut long = None;
+        match value {
+            Ok(value) if value.as_blob_ref().is_ok_and(|blob| blob.len() >= LONG) => {
+                let blob = value.into_blob().unwrap_or_default();
+                head.push(BLOB);
+                wire::put_count(&mut head, blob.len());
+                long = Some(blob);
             }
+            Ok(value) => wire::put(&mut head, value, &mut self.held),
             Err(CallError::Failed(reason)) => {
-                let mut out = vec![1];
-                wire::put_text(&mut out, &reason);
-                out
+                head[0] = 1;
+                wire::put_text(&mut head, &reason);
             }
-            Err(CallError::Interrupted) => vec![2],
+            Err(CallError::Interrupted) => head[0] = 2,
         }
+        Answer { head, long }
     }
 
     fn value(&mut self, request: &mut Bytes<'_>) -> Result<Dynamic, CallError> {
@@ -102,6 +125,25 @@ impl<'a> Caller<'a> {
             }
             _ => Err(WireError::Broken.into()),
         }
+    }
+}
+
+/// Name and value of a request that binds a long blob: the request itself becomes the value. Any other
+/// request comes back.
+fn long_value(mut request: Vec<u8>) -> Result<(String, Dynamic), Vec<u8>> {
+    if request.len() < LONG || request[0] != BIND {
+        return Err(request);
+    }
+    let mut bytes = Bytes(&request[1..]);
+    let name = bytes.text().ok().filter(|_| bytes.byte() == Ok(BLOB));
+    let fits = bytes.count().is_ok_and(|count| count == bytes.0.len());
+    let before = request.len() - bytes.0.len();
+    match name {
+        Some(name) if fits => {
+            request.drain(..before);
+            Ok((name, Dynamic::from_blob(request)))
+        }
+        _ => Err(request),
     }
 }
 

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::bench::Bench;
 use super::bridge::Bridge;
+use super::client::Client;
 use super::process::{Line, Process};
-use super::{RustError, client, unfinished};
+use super::{RustError, client, prepare, unfinished};
 use crate::jupyter::{Candidate, Completeness, Completion};
 use crate::session::{Diagnostic, Display, Outcome, Session};
 
@@ -37,6 +38,8 @@ struct Live {
     process: Process,
     bench: Arc<Bench>,
     ready: bool,
+    /// What the cells are compiled with.
+    _client: Client,
     /// Dropped last: the process builds in it.
     _folder: Folder,
 }
@@ -226,10 +229,9 @@ impl Live {
             .create(&folder)
             .map_err(|source| RustError::Place { path: folder.clone(), source })?;
         let folder = Folder(folder);
-        let cache = dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("woolshed");
-        fs::create_dir_all(&cache)
-            .map_err(|source| RustError::Place { path: cache.clone(), source })?;
+        let cache = prepare::cache()?;
         let client = client::put_in_place(&cache)?;
+        prepare::clear_old(&cache, &client);
         let bench = Arc::new(Bench::new(session.rhai().clone(), session.host().clone()));
         let bridge = Bridge::open(&folder.0, &bench)?;
         let text = |path: &Path| path.display().to_string();
@@ -238,10 +240,10 @@ impl Live {
             "private": text(&folder.0),
             "folder": text(&folder.0.join("build")),
             "templates": text(&cache),
-            "client": text(&client),
+            "client": text(client.folder()),
             "env": bridge.environment().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         }));
-        Ok(Self { process, bench, ready: false, _folder: folder })
+        Ok(Self { process, bench, ready: false, _client: client, _folder: folder })
     }
 
     fn wait_until_ready(&mut self, session: &Session) -> Result<(), RustError> {

@@ -16,9 +16,11 @@
 //! | `process.rs` | the program `woolshed-rust`: found, started, spoken with |
 //! | `bench.rs` | the session's variables and functions, within reach of calls |
 //! | `bridge.rs` | the socket, the token, a thread for every connection |
+//! | `stream.rs` | a socket file, or the loopback |
 //! | `calls.rs` | one request and its answer |
 //! | `wire.rs` | script values as bytes |
 //! | `client.rs` | the client crate, put in place |
+//! | `prepare.rs` | what is in the user's cache: made early, cleared late |
 //! | `proxies.rs` | the part of the client crate that is made from the script functions |
 //! | `unfinished.rs` | whether Rust code waits for more lines |
 //! | `error.rs` | why there are no Rust cells |
@@ -29,11 +31,15 @@ mod calls;
 mod cells;
 mod client;
 mod error;
+mod prepare;
 mod process;
 #[cfg(test)]
 mod proxies;
+mod stream;
 mod unfinished;
 mod wire;
 
 pub use cells::RustCells;
 pub use error::RustError;
+pub use prepare::prepare;
+pub use process::find;

@@ -319,6 +319,15 @@ fn question(code: &str) -> Option<&str> {
     fits.then_some(code)
 }
 
+/// The cell without first lines that only say its language.
+fn behind_languages(code: &str) -> &str {
+    let code = code.trim_start();
+    match code.split_once('\n') {
+        Some(("%%rhai", rest)) => behind_languages(rest),
+        _ => code,
+    }
+}
+
 /// Why a cell cannot be read: the line, the message, one thing to try.
 type Unreadable<'a> = (Line<'a>, String, Option<String>);
 
@@ -329,7 +338,7 @@ fn parse<'a>(rhai: &Engine, code: &'a str) -> Result<Parsed<'a>, Unreadable<'a>>
         let code = code.to_string();
         return Ok(Parsed { timed: false, parts: vec![Part::Code { code, timed: false }] });
     }
-    if let Some(name) = question(code) {
+    if let Some(name) = question(behind_languages(code)) {
         return Ok(Parsed { timed: false, parts: vec![Part::Help(name)] });
     }
     let mut parsed = Parsed::default();
@@ -395,7 +404,7 @@ fn unknown(line: Line<'_>) -> Unreadable<'_> {
 
 /// Whether a cell is complete: magics are, whatever the language thinks of them.
 pub fn completeness(code: &str, of_code: impl Fn(&str) -> Completeness) -> Completeness {
-    if question(code).is_some() {
+    if question(behind_languages(code)).is_some() {
         return Completeness::Complete;
     }
     let plain: Vec<&str> =
