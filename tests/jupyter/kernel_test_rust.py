@@ -28,8 +28,8 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
     code_stderr = 'eprintln!("oops");'
 
     completion_samples = [
-        {"text": "String::from_utf8_l", "matches": {"from_utf8_lossy", "from_utf8_lossy_owned"}},
-        {"text": "lab.targ", "matches": {"target_shape"}},
+        {"text": "String::from_utf8_l", "matches": {"from_utf8_lossy(v)"}},
+        {"text": "lab.targ", "matches": {"target_shape(name)"}},
         {"text": "lab.su", "matches": set()},
         {"text": ":las", "matches": {":last_compile_dir", ":last_error_json"}},
         {"text": "%%rh", "matches": {"%%rhai"}},

@@ -58,7 +58,7 @@ fn crashes_in_a_row_leave_the_run_as_it_was() {
     let crashes = times(3, 50);
     for i in 0..crashes {
         let crash = "%%rust\nlet run = lab.run(\"run\")?; run.status()?;\n\
-                     unsafe { std::ptr::null_mut::<i32>().write_volatile(1) }";
+                     unsafe { std::ptr::without_provenance_mut::<i32>(16).write_volatile(1) }";
         fails(&mut client, crash, &["ProcessEnded", "signal: 11"]);
         assert_eq!(value(&mut client, "run.hash()"), hash, "after crash {i}");
     }

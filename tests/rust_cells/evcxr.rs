@@ -27,7 +27,7 @@ fn variables_functions_and_types_are_kept_and_can_be_made_again() {
     assert_eq!(value(c, "(1..5).map(fib).collect::<Vec<_>>()"), "[0, 0, 0, 0]");
     ok(c, "fn fib(x: i32) -> i32 { if x <= 2 { 1 } else { fib(x - 2) + fib(x - 1) } }");
     assert_eq!(value(c, "let v = (1..7).map(fib).collect::<Vec<_>>(); v"), "[1, 1, 2, 3, 5, 8]");
-    ok(c, "let message = 4;");
+    ok(c, "let message = 4_usize;");
     assert_eq!(value(c, "message + v.len()"), "10", "a name can get another type");
     ok(c, "#[derive(Debug, Clone, PartialEq)] enum Kind { One, Two(i32) } use std::fmt::Write;");
     ok(c, "mod inner { pub const N: usize = 3; } macro_rules! twice { ($e:expr) => { $e * 2 } }");
@@ -159,7 +159,8 @@ fn startup_files_of_evcxr_are_read() {
     let init = folder.path().join("init");
     std::fs::create_dir_all(&init).unwrap();
     std::fs::write(init.join("init.evcxr"), format!(":dep {dep}\n:fmt {{:#?}}\n")).unwrap();
-    std::fs::write(init.join("prelude.rs"), "use own_crate::twice; let at_start = 20;\n").unwrap();
+    std::fs::write(init.join("prelude.rs"), "use own_crate::twice; let at_start = 20_i64;\n")
+        .unwrap();
     if let Some((_kernel, mut client)) = clean_kernel(&[("EVCXR_CONFIG_DIR", &init)]) {
         assert_eq!(value(&mut client, "vec![twice(at_start) + 2]"), "[\n    42,\n]");
     }

@@ -93,12 +93,12 @@ fn read(path: &Path) -> Value {
 #[test]
 fn a_rust_notebook_becomes_a_script_whose_cells_say_that_they_are_rust() {
     let bench = Bench::new();
-    let cells = ["let a = 40;", "%%rhai\nlet b = 2;", "%%time\na + lab.get::<i64>(\"b\")?"];
+    let cells = ["let a = 40_i64;", "%%rhai\nlet b = 2;", "%%time\na + lab.get::<i64>(\"b\")?"];
     let from = notebook(&bench, &cells);
     let to = bench.path("rust.rhai").display().to_string();
     bench.run(&["convert", &from, &to]).ok();
     let script = String::from_utf8(bench.read("rust.rhai")).unwrap();
-    for part in ["%%rust\n// let a = 40;", "%%rhai", "%%rust\n// %%time"] {
+    for part in ["%%rust\n// let a = 40_i64;", "%%rhai", "%%rust\n// %%time"] {
         let plain = script.replace("\n// ", "\n");
         let part = part.replace("\n// ", "\n");
         assert!(plain.contains(&part), "`{part}` is not in:\n{script}");

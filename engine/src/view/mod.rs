@@ -32,6 +32,7 @@
 //! | `speed.rs` | where the time of a run's steps goes |
 //! | `inspect.rs` | what the judges found: check, similarity, preview |
 //! | `portrait/` | what a model, a run, domains and a target show of themselves |
+//! | `evcxr.rs` | how the main types show themselves in a notebook of evcxr |
 //! | `samples.rs` | samples of every chart, for tests and for the eye |
 //! | `draw/` | the sheet charts are laid out on: theme, axes, labels, SVG, PNG |
 
@@ -41,6 +42,7 @@ pub mod branches;
 mod chart;
 mod draw;
 mod error;
+mod evcxr;
 mod format;
 mod group;
 mod heat;

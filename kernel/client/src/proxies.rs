@@ -4,7 +4,7 @@
 
 #![allow(clippy::len_without_is_empty, clippy::too_many_arguments)]
 
-use crate::value::display;
+use crate::value::{display, text};
 use crate::{Error, FromValue, Handle, Lab, Map, Result, Value};
 
 macro_rules! proxy {
@@ -13,6 +13,12 @@ macro_rules! proxy {
             /// Shows it under a cell; the notebook calls this.
             pub fn evcxr_display(&self) {
                 display(self.into());
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&text(self.into()))
             }
         }
 
@@ -79,7 +85,7 @@ impl Lab {
 }
 
 /// A `Model` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Model(Handle);
 
 proxy!(Model);
@@ -217,7 +223,7 @@ impl Model {
 }
 
 /// A `TargetShape` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TargetShape(Handle);
 
 proxy!(TargetShape);
@@ -232,7 +238,7 @@ impl TargetShape {
 }
 
 /// A `Domains` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Domains(Handle);
 
 proxy!(Domains);
@@ -268,7 +274,7 @@ impl Domains {
 }
 
 /// A `Run` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Run(Handle);
 
 proxy!(Run);
@@ -738,7 +744,7 @@ impl Run {
 }
 
 /// A `Sweep` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Sweep(Handle);
 
 proxy!(Sweep);
@@ -774,7 +780,7 @@ impl Sweep {
 }
 
 /// A `Table` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Table(Handle);
 
 proxy!(Table);
@@ -992,7 +998,7 @@ impl Table {
 }
 
 /// A `Chart` that lives in the kernel; clones are the same one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Chart(Handle);
 
 proxy!(Chart);

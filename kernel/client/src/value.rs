@@ -146,6 +146,14 @@ pub(crate) fn display(value: Value) {
     }
 }
 
+/// The text in which a thing of the kernel's is shown; its kind where there is no kernel.
+pub(crate) fn text(value: Value) -> String {
+    let kind = value.kind().to_owned();
+    let forms = crate::line::forms(value).unwrap_or_default();
+    let text = forms.get("text/plain").and_then(Value::as_str);
+    text.map_or(kind, |text| text.trim_end().to_owned())
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::frames::{self, Frame};
 use crate::kernel::Kernel;
+use crate::library::{self, Library};
 use crate::listener::{self, Ending, Listener};
 use crate::{report, template};
 
@@ -33,6 +34,10 @@ pub struct Wanted {
     /// Environment of the process that runs code.
     pub env: Vec<(String, String)>,
 }
+
+/// The setting of cargo that keeps the compiler from optimising once more across the parts of a cell, which
+/// have one another's small functions already: a seventh of the time of a warm cell.
+const LINK_TIME: &str = "CARGO_PROFILE_DEV_LTO";
 
 /// What answers a question of a cell: none when nobody does.
 pub type Answers<'a> = dyn Fn(&str, bool) -> Option<String> + 'a;
@@ -78,8 +83,16 @@ impl Cells {
         let listener = Listener::new(ours, stderr, kernel.clone(), sender, running);
         thread::spawn(move || listener.run());
 
-        let (context, outputs) =
-            EvalContext::with_subprocess_command(command).map_err(error_text)?;
+        if std::env::var_os(LINK_TIME).is_none() {
+            // SAFETY: as above.
+            unsafe { std::env::set_var(LINK_TIME, "off") };
+        }
+        // The context begins with a cell that needs no library; for the client all is read again.
+        let library = Library::beside(&wanted.folder);
+        library.show_nothing();
+        let context = EvalContext::with_subprocess_command(command).map_err(error_text);
+        library.show();
+        let (context, outputs) = context?;
         // Held open for the processes to come.
         std::mem::forget(stderr_of_code);
         for (stream, lines) in [("stdout", outputs.stdout), ("stderr", outputs.stderr)] {
@@ -336,6 +349,13 @@ fn command(wanted: &Wanted, socket: RawFd, stderr: &File) -> io::Result<Command>
         .env(frames::SOCKET, socket.to_string())
         .env(frames::STDERR, stderr.to_string())
         .process_group(0);
+    for name in [library::PLACE, LINK_TIME] {
+        // What is set for the compiler is not for the user's code; what the user has set is.
+        match std::env::var_os(name) {
+            Some(own) => command.env(name, own),
+            None => command.env_remove(name),
+        };
+    }
     // SAFETY: between fork and exec only two calls are made, both allowed there.
     unsafe {
         command.pre_exec(move || {

@@ -22,7 +22,7 @@ pub fn source(rhai: &Engine) -> String {
          //!\n\
          //! A type for every kind of handle, its methods, and the functions that belong to none.\n\n\
          #![allow(clippy::len_without_is_empty, clippy::too_many_arguments)]\n\n\
-         use crate::value::display;\n\
+         use crate::value::{display, text};\n\
          use crate::{Error, FromValue, Handle, Lab, Map, Result, Value};\n\n\
          macro_rules! proxy {\n\
          \x20   ($name:ident) => {\n\
@@ -30,6 +30,11 @@ pub fn source(rhai: &Engine) -> String {
          \x20           /// Shows it under a cell; the notebook calls this.\n\
          \x20           pub fn evcxr_display(&self) {\n\
          \x20               display(self.into());\n\
+         \x20           }\n\
+         \x20       }\n\n\
+         \x20       impl std::fmt::Debug for $name {\n\
+         \x20           fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {\n\
+         \x20               f.write_str(&text(self.into()))\n\
          \x20           }\n\
          \x20       }\n\n\
          \x20       impl FromValue for $name {\n\
@@ -79,7 +84,7 @@ pub fn source(rhai: &Engine) -> String {
         let _ = write!(
             out,
             "\n/// A `{handle}` that lives in the kernel; clones are the same one.\n\
-             #[derive(Clone, Debug, PartialEq)]\npub struct {handle}(Handle);\n\n\
+             #[derive(Clone, PartialEq)]\npub struct {handle}(Handle);\n\n\
              proxy!({handle});\n\nimpl {handle} {{\n"
         );
         for (i, (name, function)) in of(Some(handle)).iter().enumerate() {

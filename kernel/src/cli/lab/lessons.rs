@@ -17,10 +17,11 @@ use crate::files;
 pub const FIRST: &str = "quickstart.ipynb";
 
 /// Every lesson.
-const LESSONS: [(&str, &[u8]); 3] = [
+const LESSONS: [(&str, &[u8]); 4] = [
     (FIRST, include_bytes!("../../../../notebooks/quickstart.ipynb")),
     ("branches.ipynb", include_bytes!("../../../../notebooks/branches.ipynb")),
     ("mixture.ipynb", include_bytes!("../../../../notebooks/mixture.ipynb")),
+    ("rust-cells.ipynb", include_bytes!("../../../../notebooks/rust-cells.ipynb")),
 ];
 
 /// The file that keeps the hashes.

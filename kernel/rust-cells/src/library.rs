@@ -1,0 +1,73 @@
+//! The standard library's sources, as rust-analyzer reads them.
+//!
+//! Left alone it asks cargo for the library's own dependencies, which a machine that has never been online
+//! does not have: then it knows no type of the library. And it reads everything at every change of the
+//! dependencies. A folder that holds the library's crates and no manifest is read as it lies, in half the
+//! time, without cargo; an empty one in no time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The environment variable that says where the sources are.
+pub const PLACE: &str = "RUST_SRC_PATH";
+
+/// The folders that rust-analyzer can be shown.
+#[derive(Debug)]
+pub struct Library {
+    /// Of the library; none where its sources are not installed or the user has named a place.
+    whole: Option<PathBuf>,
+    /// Of a library with nothing in it.
+    nothing: Option<PathBuf>,
+}
+
+impl Library {
+    /// Makes the folders beside a build folder. What cannot be made is not shown.
+    pub fn beside(folder: &Path) -> Self {
+        if std::env::var_os(PLACE).is_some() {
+            return Self { whole: None, nothing: None };
+        }
+        let nothing = folder.join("library-nothing");
+        let nothing = fs::create_dir_all(nothing.join("core")).is_ok().then_some(nothing);
+        Self { whole: links(&folder.join("library")), nothing }
+    }
+
+    /// Shows a library with nothing in it.
+    pub fn show_nothing(&self) {
+        show(self.nothing.as_deref());
+    }
+
+    /// Shows the library.
+    pub fn show(&self) {
+        if self.nothing.is_some() || self.whole.is_some() {
+            show(self.whole.as_deref());
+        }
+    }
+}
+
+fn show(place: Option<&Path>) {
+    // SAFETY: no thread of this process reads the environment other than through the standard library.
+    unsafe {
+        match place {
+            Some(place) => std::env::set_var(PLACE, place),
+            None => std::env::remove_var(PLACE),
+        }
+    }
+}
+
+/// A folder of links to the library's crates.
+fn links(folder: &Path) -> Option<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
+    let sysroot = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim());
+    let sources = sysroot.join("lib/rustlib/src/rust/library");
+    fs::create_dir_all(folder).ok()?;
+    for entry in fs::read_dir(sources).ok()? {
+        let entry = entry.ok()?;
+        let link = folder.join(entry.file_name());
+        if entry.path().is_dir() && !link.exists() {
+            std::os::unix::fs::symlink(entry.path(), link).ok()?;
+        }
+    }
+    folder.join("core").is_dir().then(|| folder.to_owned())
+}
