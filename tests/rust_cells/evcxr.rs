@@ -29,6 +29,8 @@ fn variables_functions_and_types_are_kept_and_can_be_made_again() {
     assert_eq!(value(c, "let v = (1..7).map(fib).collect::<Vec<_>>(); v"), "[1, 1, 2, 3, 5, 8]");
     ok(c, "let message = 4_usize;");
     assert_eq!(value(c, "message + v.len()"), "10", "a name can get another type");
+    fails(c, "let r = &v;", &["non-static lifetime"]);
+    fails(c, "let f = |x: i32| x + 1;", &["closure"]);
     ok(c, "#[derive(Debug, Clone, PartialEq)] enum Kind { One, Two(i32) } use std::fmt::Write;");
     ok(c, "mod inner { pub const N: usize = 3; } macro_rules! twice { ($e:expr) => { $e * 2 } }");
     assert_eq!(value(c, "(Kind::Two(twice!(4)), inner::N)"), "(Two(8), 3)");
@@ -39,8 +41,6 @@ fn variables_functions_and_types_are_kept_and_can_be_made_again() {
          std::thread::spawn(move || for _ in 0..20 { *own.lock().unwrap() += 1; }).join().unwrap();",
     );
     assert_eq!(value(c, "*counter.lock()?"), "20");
-    fails(c, "let r = &v;", &["non-static lifetime"]);
-    fails(c, "let f = |x: i32| x + 1;", &["closure"]);
     ok(c, "let f: Box<dyn Fn(i32) -> i32> = Box::new(|x| x + 1);");
     assert_eq!(value(c, "f(41)"), "42");
     let out = ok(c, "dbg!(f(1)); println!(\"no value\");");

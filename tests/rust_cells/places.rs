@@ -112,7 +112,7 @@ fn a_rust_notebook_becomes_a_script_whose_cells_say_that_they_are_rust() {
     let ran = read(&bench.path("rust.out.ipynb"));
     let last = &ran["cells"][2]["outputs"];
     let shown = last.as_array().unwrap().iter().find(|o| o["output_type"] == "execute_result");
-    assert_eq!(shown.unwrap()["data"]["text/plain"], "42", "{last}");
+    assert_eq!(shown.unwrap()["data"]["text/plain"], json!(["42"]), "{last}");
 }
 
 #[test]
