@@ -9,8 +9,8 @@ use crate::{clean_kernel, fails, ok, rust_program, value};
 fn shown(client: &mut Client, code: &str, mime: &str) -> String {
     let run = ok(client, code);
     let said: Vec<_> = run.said.iter().map(|m| serde_json::to_value(m).unwrap()).collect();
-    let forms = said.iter().filter_map(|m| m["data"][mime].as_str());
-    forms.last().unwrap_or_else(|| panic!("{code}: no {mime} in {said:?}")).to_owned()
+    let mut forms = said.iter().filter_map(|m| m["data"][mime].as_str());
+    forms.next_back().unwrap_or_else(|| panic!("{code}: no {mime} in {said:?}")).to_owned()
 }
 
 #[test]

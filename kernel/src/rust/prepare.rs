@@ -50,7 +50,7 @@ pub fn prepare() -> Result<PathBuf, RustError> {
         .map_err(|source| RustError::Start { program: program.clone(), source })?;
     let text = String::from_utf8_lossy(&said.stdout);
     match text.trim().rsplit_once(' ') {
-        Some(("ready", version)) if version == env!("CARGO_PKG_VERSION") => Ok(program),
+        Some(("ready", env!("CARGO_PKG_VERSION"))) => Ok(program),
         Some(("ready", version)) => Err(RustError::Version { program, got: version.to_owned() }),
         _ => {
             let reason = String::from_utf8_lossy(&said.stderr);
