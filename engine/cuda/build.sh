@@ -3,6 +3,8 @@
 #
 #     engine/cuda/build.sh                     target/cuda/release/woolshed
 #     engine/cuda/build.sh test [ARGUMENTS]    cargo test with the feature, e.g. `test --lib -- cuda`
+#     engine/cuda/build.sh made-up             the tests of the devices on a driver that computes on the host
+#     engine/cuda/build.sh tests               the engine's tests as a program, to carry to a GPU
 #     engine/cuda/build.sh cargo ARGUMENTS     cargo with the compiler's variables set, e.g. `cargo check ..`
 #     engine/cuda/build.sh ptx                 kernels.ptx anew from kernels/ (seconds)
 #     engine/cuda/build.sh tools               only what is fetched, and where it lies
@@ -72,6 +74,26 @@ test)
     shift
     cargo test "${what[@]}" "$@"
     ;;
+tests)
+    fetch
+    stand_in
+    cargo test "${what[@]}" --lib --no-run --message-format=json |
+        python3 -c '
+import json, sys
+for line in sys.stdin:
+    made = json.loads(line) if line.startswith("{") else {}
+    if made.get("executable") and made.get("target", {}).get("name") == "woolshed_engine":
+        print(made["executable"])' | tail -1 | xargs -I{} cp {} "$target/release/woolshed-engine-tests"
+    echo "$target/release/woolshed-engine-tests"
+    ;;
+made-up)
+    fetch
+    stand_in
+    mkdir -p "$tools/made-up"
+    c++ -std=c++17 -O2 -w -shared -fPIC -o "$tools/made-up/libcuda.so.1" "$here/emulate/driver.cpp"
+    for name in libcublas.so.13 libcurand.so.10; do ln -sfn libcuda.so.1 "$tools/made-up/$name"; done
+    LD_LIBRARY_PATH="$tools/made-up" cargo test "${what[@]}" --lib -- device --nocapture
+    ;;
 cargo)
     fetch
     shift
@@ -86,7 +108,7 @@ tools)
     echo "$tools"
     ;;
 *)
-    sed -n '2,9p' "$0" >&2
+    sed -n '2,12p' "$0" >&2
     exit 2
     ;;
 esac

@@ -6,6 +6,7 @@
 //! | `nodes.rs` | the operations as nodes of candle's graph (feature `cuda`) |
 //! | `calls.rs` | which kernels an operation launches, over which grids, with which arguments |
 //! | `emulated.rs` | the kernels on the host, for the tests |
+//! | `on_device.rs` | every operation on a CUDA device beside the CPU, where there is one |
 //! | `tests.rs` | the kernels on the host beside the operations of the CPU |
 
 pub(crate) mod calls;
@@ -15,5 +16,7 @@ mod emulated;
 mod gpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod nodes;
+#[cfg(all(test, feature = "cuda"))]
+mod on_device;
 #[cfg(test)]
 mod tests;
