@@ -16,7 +16,8 @@ mod emulated;
 mod gpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod nodes;
-#[cfg(all(test, feature = "cuda"))]
+#[cfg(test)]
+#[cfg(feature = "cuda")]
 mod on_device;
 #[cfg(test)]
 mod tests;
