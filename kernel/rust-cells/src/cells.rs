@@ -35,10 +35,6 @@ pub struct Wanted {
     pub env: Vec<(String, String)>,
 }
 
-/// The setting of cargo that keeps the compiler from optimising once more across the parts of a cell, which
-/// have one another's small functions already: a seventh of the time of a warm cell.
-const LINK_TIME: &str = "CARGO_PROFILE_DEV_LTO";
-
 /// What answers a question of a cell: none when nobody does.
 pub type Answers<'a> = dyn Fn(&str, bool) -> Option<String> + 'a;
 
@@ -77,18 +73,17 @@ impl Cells {
         let plumbing = |e: io::Error| format!("the system gives no pipe: {e}");
         let (ours, theirs) = UnixDatagram::pair().map_err(plumbing)?;
         let (stderr, stderr_of_code) = pipe().map_err(plumbing)?;
-        let command =
+        let library = Library::beside(&wanted.folder);
+        let mut command =
             command(wanted, theirs.as_raw_fd(), &stderr_of_code).map_err(|e| e.to_string())?;
+        if let Some(path) = library.loaded_from() {
+            command.env(library::LOADER, path);
+        }
         let (sender, endings) = mpsc::channel();
         let listener = Listener::new(ours, stderr, kernel.clone(), sender, running);
         thread::spawn(move || listener.run());
 
-        if std::env::var_os(LINK_TIME).is_none() {
-            // SAFETY: as above.
-            unsafe { std::env::set_var(LINK_TIME, "off") };
-        }
         // The context begins with a cell that needs no library; for the client all is read again.
-        let library = Library::beside(&wanted.folder);
         library.show_nothing();
         let context = EvalContext::with_subprocess_command(command).map_err(error_text);
         library.show();
@@ -349,13 +344,11 @@ fn command(wanted: &Wanted, socket: RawFd, stderr: &File) -> io::Result<Command>
         .env(frames::SOCKET, socket.to_string())
         .env(frames::STDERR, stderr.to_string())
         .process_group(0);
-    for name in [library::PLACE, LINK_TIME] {
-        // What is set for the compiler is not for the user's code; what the user has set is.
-        match std::env::var_os(name) {
-            Some(own) => command.env(name, own),
-            None => command.env_remove(name),
-        };
-    }
+    // What is set for the compiler is not for the user's code; what the user has set is.
+    match std::env::var_os(library::PLACE) {
+        Some(own) => command.env(library::PLACE, own),
+        None => command.env_remove(library::PLACE),
+    };
     // SAFETY: between fork and exec only two calls are made, both allowed there.
     unsafe {
         command.pre_exec(move || {

@@ -5,12 +5,16 @@
 //! dependencies. A folder that holds the library's crates and no manifest is read as it lies, in half the
 //! time, without cargo; an empty one in no time.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The environment variable that says where the sources are.
 pub const PLACE: &str = "RUST_SRC_PATH";
+
+/// The environment variable that says where Linux looks for libraries.
+pub const LOADER: &str = "LD_LIBRARY_PATH";
 
 /// The folders that rust-analyzer can be shown.
 #[derive(Debug)]
@@ -19,17 +23,32 @@ pub struct Library {
     whole: Option<PathBuf>,
     /// Of a library with nothing in it.
     nothing: Option<PathBuf>,
+    /// Of the compiled library.
+    compiled: Option<PathBuf>,
 }
 
 impl Library {
     /// Makes the folders beside a build folder. What cannot be made is not shown.
     pub fn beside(folder: &Path) -> Self {
+        let compiled = libraries();
         if std::env::var_os(PLACE).is_some() {
-            return Self { whole: None, nothing: None };
+            return Self { whole: None, nothing: None, compiled };
         }
         let nothing = folder.join("library-nothing");
         let nothing = fs::create_dir_all(nothing.join("core")).is_ok().then_some(nothing);
-        Self { whole: links(&folder.join("library")), nothing }
+        // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/lib/rustlib/src
+        let rustlib = compiled.as_deref().and_then(|folder| folder.ancestors().nth(2));
+        let whole = rustlib.and_then(|rustlib| links(rustlib, &folder.join("library")));
+        Self { whole, nothing, compiled }
+    }
+
+    /// Where the system's loader has to look for the compiled library, besides where it looks anyway. Cells
+    /// name it by a path that is wrong where build folder and compiler have a folder above them in common.
+    pub fn loaded_from(&self) -> Option<OsString> {
+        let own = self.compiled.clone().filter(|_| cfg!(target_os = "linux"))?;
+        let others = std::env::var_os(LOADER).unwrap_or_default();
+        let others = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+        std::env::join_paths(others.chain([own])).ok()
     }
 
     /// Shows a library with nothing in it.
@@ -55,12 +74,16 @@ fn show(place: Option<&Path>) {
     }
 }
 
-/// A folder of links to the library's crates.
-fn links(folder: &Path) -> Option<PathBuf> {
+/// The folder of the compiled library.
+fn libraries() -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
-    let sysroot = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim());
-    let sources = sysroot.join("lib/rustlib/src/rust/library");
+    let said = Command::new(rustc).args(["--print", "target-libdir"]).output().ok()?;
+    Some(PathBuf::from(String::from_utf8(said.stdout).ok()?.trim()))
+}
+
+/// A folder of links to the library's crates.
+fn links(rustlib: &Path, folder: &Path) -> Option<PathBuf> {
+    let sources = rustlib.join("src/rust/library");
     fs::create_dir_all(folder).ok()?;
     for entry in fs::read_dir(sources).ok()? {
         let entry = entry.ok()?;

@@ -15,11 +15,12 @@ use serde_json::{Map, Value, json};
 use crate::frames::{Frame, LONGEST};
 use crate::kernel::Kernel;
 
-/// How long a display waits for a second form of the same thing.
-const TOGETHER: Duration = Duration::from_millis(50);
+/// How long a display waits for a second form of the same thing, or for the end of its cell: then it is the
+/// cell's value. On a busy machine the word that the cell is over takes its time.
+const TOGETHER: Duration = Duration::from_millis(400);
 
 /// How long text of stderr waits: what a `?` writes comes just before the word that one ended the cell.
-const SHORTLY: Duration = Duration::from_millis(5);
+const SHORTLY: Duration = Duration::from_millis(20);
 
 /// The mime type in which the client crate tells of a panic: its place, a newline, its message.
 const PANIC: &str = "application/x-woolshed-panic";
