@@ -169,19 +169,24 @@ void run(unsigned threads, bool backwards) {
     }
     unsigned done = 0;
     while (done < threads && !block.fault) {
-        unsigned long long before = block.progress;
-        for (unsigned i = 0; i < threads && !block.fault; i++) {
-            unsigned n = backwards ? threads - 1 - i : i;
-            Fibre& fibre = block.fibres[n];
-            if (fibre.done) continue;
-            block.now = n;
-            emulated_place.thread = fibre.thread;
+        unsigned long long before = block.progress, so_far = before;
+        // A warp runs on until all of it waits for the block: the others are as far behind as they can be, so
+        // what it writes too early they read.
+        for (unsigned first = 0; first < threads; so_far == block.progress ? first += 32 : 0) {
+            so_far = block.progress;
+            for (unsigned i = first; i < threads && i < first + 32 && !block.fault; i++) {
+                unsigned n = backwards ? threads - 1 - i : i;
+                Fibre& fibre = block.fibres[n];
+                if (fibre.done) continue;
+                block.now = n;
+                emulated_place.thread = fibre.thread;
 #if defined(__x86_64__)
-            emulated_switch(&block.home, fibre.at);
+                emulated_switch(&block.home, fibre.at);
 #else
-            swapcontext(&block.home, &fibre.context);
+                swapcontext(&block.home, &fibre.context);
 #endif
-            done += fibre.done;
+                done += fibre.done;
+            }
         }
         if (block.progress == before && done < threads) emulated_fault("threads wait for each other for ever");
     }

@@ -1,8 +1,8 @@
 // The words of CUDA that the kernels use, for a C++ compiler: the kernels of `../kernels` as plain functions.
 //
 // A block's threads are fibres of one thread of the system. A fibre runs until it waits for others: at a
-// barrier of the block, or where lanes of a warp exchange values. The order in which fibres run can be turned
-// round: a kernel that lacks a barrier gives other numbers then. Shared memory begins as rubbish, ends in a
+// barrier of the block, or where lanes of a warp exchange values; a warp runs on until all of it waits for the
+// block. The order of warps and lanes can be turned round: a kernel that lacks a barrier gives other numbers then. Shared memory begins as rubbish, ends in a
 // mark that is checked, and a wait that nobody ends is an error.
 //
 // What it does not show: speed, the rounding of the device's own exp and division, and whether nvcc's code is

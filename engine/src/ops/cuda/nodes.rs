@@ -297,7 +297,7 @@ pub(crate) fn swiglu(gate: &Tensor, up: &Tensor, z: &Tensor) -> Result<Tensor> {
 pub(crate) fn scale_columns(x: &Tensor, z: &Tensor) -> Result<Tensor> {
     let Some(kind) = fit(&[x, z]) else { return plain::scale_columns(x, z) };
     let ((n, d), gates) = (x.dims2()?, z.elem_count());
-    if gates == 0 || d % gates != 0 {
+    if gates == 0 || !d.is_multiple_of(gates) {
         return Err(misfit("scale-columns", x, z));
     }
     let y = reading([x, z], |gpu, [x, z]| {
@@ -359,7 +359,7 @@ pub(crate) fn attention(
         && v.dims() == k.dims()
         && qw == s.h * head_dim
         && kw == s.k * head_dim;
-    if !sound || s.k == 0 || s.h % s.k != 0 || rope.positions() < tokens {
+    if !sound || s.k == 0 || !s.h.is_multiple_of(s.k) || rope.positions() < tokens {
         return Err(misfit("causal-attention", q, k));
     }
     let (cos, sin) = rope.on(q.device())?;
