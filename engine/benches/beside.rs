@@ -1,24 +1,30 @@
 //! The engine beside others, in turns on this machine: `cargo bench -p woolshed-engine --bench beside`, or
-//! `-- generate`, `-- step` for a part of it.
+//! `-- generate`, `-- step`, `-- run` for a part of it.
 //!
 //! Generation stands beside candle-transformers' own Llama, on the same weights and from the same ids.
-//! The shear step stands beside PyTorch (`masked_step.py`), in a Python that has it: the one that
-//! `WOOLSHED_PYTHON` names, or `python3`. Figures are medians; `README.md` has those of one machine.
+//! The shear step (`masked_step.py`) and the quickstart's pruning run (`quickstart_run.py`) stand beside
+//! PyTorch, in a Python that has it: the one that `WOOLSHED_PYTHON` names, or `python3`. Figures are medians;
+//! `README.md` has those of one machine.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::llama;
 use cpu_time::ProcessTime;
+use woolshed_engine::data::{DomainOptions, Domains, demo};
 use woolshed_engine::model::checkpoint::LoadOptions;
 use woolshed_engine::model::generate::GenerateOptions;
 use woolshed_engine::model::save::SaveOptions;
 use woolshed_engine::model::{LlamaConfig, Model};
 use woolshed_engine::progress::Unwatched;
-use woolshed_engine::run::{BenchCase, BenchStep};
+use woolshed_engine::run::{BenchCase, BenchStep, Run, ShearOptions, TrainOptions};
+use woolshed_engine::shape::TargetShape;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -30,6 +36,9 @@ fn main() -> Result<(), Failure> {
     }
     if wanted("step") {
         step()?;
+    }
+    if wanted("run") {
+        run()?;
     }
     Ok(())
 }
@@ -217,20 +226,137 @@ fn step() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Steps of PyTorch, with as many threads as ours has.
+/// Steps of PyTorch.
 fn pytorch(python: &str, case: &str, keep: f64) -> Result<Times, Failure> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/masked_step.py");
+    let (keep, steps) = (keep.to_string(), STEPS.to_string());
+    let asked = ["--worker", "--case", case, "--keep", &keep, "--steps", &steps];
+    let report = program(python, "masked_step.py", &asked)?;
+    let of = |key: &str| serde_json::from_value(report[key].clone());
+    Ok(Times { wall: of("wall_seconds")?, process: of("process_seconds")? })
+}
+
+/// What a program of this folder says in its last line, with as many threads as ours has.
+fn program(python: &str, name: &str, asked: &[&str]) -> Result<serde_json::Value, Failure> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(name);
     let threads = rayon::current_num_threads().to_string();
     let done = Command::new(python)
-        .args([script, "--worker", "--case", case, "--keep", &keep.to_string()])
-        .args(["--steps", &STEPS.to_string(), "--threads", &threads])
+        .arg(script)
+        .args(asked)
+        .args(["--threads", &threads])
         .env("OMP_NUM_THREADS", &threads)
         .output()?;
     if !done.status.success() {
         return Err(String::from_utf8_lossy(&done.stderr).into());
     }
     let text = String::from_utf8(done.stdout)?;
-    let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
-    let of = |key: &str| serde_json::from_value(report[key].clone());
-    Ok(Times { wall: of("wall_seconds")?, process: of("process_seconds")? })
+    Ok(serde_json::from_str(text.lines().last().unwrap_or_default())?)
+}
+
+/// The pruning run of `scripts/quickstart.rhai`: 160 steps on the demo, evaluated every 20.
+fn run() -> Result<(), Failure> {
+    let model = woolshed_engine::model::demo(&LoadOptions::default())?;
+    let options =
+        DomainOptions { seq_len: 256, max_tokens: Some(400_000), ..DomainOptions::default() };
+    let domains: Arc<Domains> = demo::domains(&options, 17, &Unwatched)?.into();
+    let target = TargetShape {
+        layers: Some(3),
+        hidden: Some(64),
+        kv_heads: Some(2),
+        intermediate: Some(160),
+        ..TargetShape::default()
+    };
+    let steps = 160;
+    let train = TrainOptions {
+        steps,
+        batch: 8,
+        eval_every: 20,
+        smoothing: 0.1,
+        lr: 0.002,
+        ..TrainOptions::default()
+    };
+    let gates = ShearOptions::default();
+    let dir = tempfile::tempdir()?;
+    write_run(dir.path(), &model, &domains, &target, &train, &gates)?;
+    let python = python();
+    let turns = if python.is_some() { 2 } else { 1 };
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
+    let mut mean = (0.0, 0.0);
+    for _ in 0..turns {
+        let run = ours.take(|| {
+            let domains = domains.clone();
+            let mut run = Run::shear(&model, &target, domains, train.clone(), &gates, &Unwatched)?;
+            run.step(steps, &Unwatched)?;
+            Ok(run)
+        })?;
+        let last = run.evaluations().last().map_or(&[][..], |e| &e.losses);
+        mean.0 = last.iter().sum::<f64>() / last.len().max(1) as f64;
+        let speed = run.speed();
+        let share = |seconds: f64| 100.0 * seconds / speed.total().max(1e-9);
+        say(&format!(
+            "the pruning run of the quickstart: {:.2} s, {:.2} s of process time; evaluations {:.0} % of it",
+            ours.medians().0,
+            ours.medians().1,
+            share(speed.evaluation),
+        ));
+        let Some(python) = &python else { continue };
+        let folder = dir.path().to_string_lossy();
+        let report = program(python, "quickstart_run.py", &[&folder])?;
+        let seconds = |key: &str| report[key].as_f64().unwrap_or(f64::NAN);
+        theirs.wall.push(seconds("wall_seconds"));
+        theirs.process.push(seconds("process_seconds"));
+        let losses: BTreeMap<String, f64> = serde_json::from_value(report["losses"].clone())?;
+        mean.1 = losses.values().sum::<f64>() / losses.len().max(1) as f64;
+    }
+    if python.is_some() {
+        let ((w, p), (their_w, their_p)) = (ours.medians(), theirs.medians());
+        say(&format!(
+            "  PyTorch takes {their_w:.2} s and {their_p:.2} s: {:.2}, {:.2} of it; mean loss at the end {:.3} beside {:.3}",
+            w / their_w,
+            p / their_p,
+            mean.0,
+            mean.1,
+        ));
+    }
+    Ok(())
+}
+
+/// Writes what `quickstart_run.py` reads.
+fn write_run(
+    dir: &Path,
+    model: &Model,
+    domains: &Domains,
+    target: &TargetShape,
+    train: &TrainOptions,
+    gates: &ShearOptions,
+) -> Result<(), Failure> {
+    model.save(&dir.join("model"), &SaveOptions::default())?;
+    let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
+    for domain in &domains.domains {
+        let rows = domain.train.to_memory()?;
+        std::fs::write(dir.join(format!("{}.train", domain.name)), bytes(rows.ids()))?;
+        std::fs::write(dir.join(format!("{}.eval", domain.name)), bytes(domain.eval.ids()))?;
+    }
+    let shape = target.resolve(&model.shape())?;
+    let run = serde_json::json!({
+        "domains": domains.names(),
+        "seq_len": domains.seq_len,
+        "target": {
+            "layers": shape.layers,
+            "kv_heads": shape.kv_heads,
+            "intermediate": shape.intermediate,
+            "hidden": shape.hidden,
+        },
+        "steps": train.steps,
+        "batch": train.batch,
+        "eval_every": train.eval_every,
+        "lr": train.lr,
+        "lr_warmup": train.steps / 10,
+        "lr_floor": train.lr_floor,
+        "gate_lr": gates.gate_lr,
+        "multiplier_lr": gates.multiplier_lr,
+        "sparsity_warmup": train.steps / 5,
+        "eta": train.eta,
+        "smoothing": train.smoothing,
+    });
+    Ok(std::fs::write(dir.join("run.json"), run.to_string())?)
 }

@@ -47,10 +47,28 @@ pub fn adam(w: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor, step: &AdamStep) -> 
         return plain::adam(w, m, v, g, step);
     }
     with_real!(w.dtype(), "adam", T => {
-        with_slice::<T, _>(g, |g| change(w, |w| change(m, |m| change(v, |v| {
-            update::<T>(w, m, v, g, step);
-            Ok(())
-        }))))
+        with_slice::<T, _>(g, |g| adam_by(w, m, v, g, step))
+    })
+}
+
+/// [`adam`] on the CPU, with the gradient as plain numbers.
+///
+/// # Errors
+/// As [`adam`].
+pub(crate) fn adam_by<T: Real>(
+    w: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    g: &[T],
+    step: &AdamStep,
+) -> Result<()> {
+    change(w, |w| {
+        change(m, |m| {
+            change(v, |v| {
+                update::<T>(w, m, v, g, step);
+                Ok(())
+            })
+        })
     })
 }
 

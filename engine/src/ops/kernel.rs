@@ -188,14 +188,24 @@ pub(crate) unsafe fn gemm<T: Real>(
     }
 }
 
-/// Multiplications of a block of [`gemm_until`]: some 30 ms on two cores.
-const MULTIPLICATIONS_AT_ONCE: usize = 2 << 30;
+/// Multiplications of a tile of [`gemm_until`], at most: some 30 ms on one core.
+const MULTIPLICATIONS_AT_ONCE: usize = 1 << 30;
 
-/// Rows of such a block, at least, and what their number is a multiple of: with fewer, laying B out anew
-/// would cost more than the product.
-const ROWS_AT_ONCE: usize = 96;
+/// Multiplications from which a product is shared out.
+const SHARED_FROM: usize = 1 << 20;
 
-/// [`gemm`] on all threads, in blocks of rows of C, none of them begun after a stop: C is no result then.
+/// What the columns and the rows of a tile are a multiple of, but for the last: what the innermost loop
+/// takes at a time. A tile has at least two of them, so that it is summed as the whole is.
+const TILE_COLUMNS: usize = 64;
+const TILE_ROWS: usize = 66;
+
+/// [`gemm`] on all threads, in tiles of C, none of them begun after a stop: C is no result then.
+///
+/// A tile is columns of C where A lies as it is read and there are enough of them, or else rows: so that
+/// what has to be laid out anew is laid out once.
+///
+/// # Determinism
+/// Each element is summed in one order, whatever the tiles.
 ///
 /// # Safety
 /// As [`gemm`].
@@ -211,18 +221,59 @@ pub(crate) unsafe fn gemm_until<T: Real>(
     b: Mat<T>,
     add: bool,
 ) {
-    let block = (MULTIPLICATIONS_AT_ONCE / (n * k).max(1) / ROWS_AT_ONCE).max(1) * ROWS_AT_ONCE;
-    for first in (0..m).step_by(block) {
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let threads = if work < SHARED_FROM { 1 } else { rayon::current_num_threads() };
+    let many = n / TILE_COLUMNS;
+    let even =
+        many >= 4 * threads || (n.is_multiple_of(TILE_COLUMNS) && many.is_multiple_of(threads));
+    let by_columns = a.col == 1 && even && many >= 2 * threads;
+    let (length, unit) = if by_columns { (n, TILE_COLUMNS) } else { (m, TILE_ROWS) };
+    let units = length.div_ceil(unit);
+    let share = if by_columns && many >= 4 * threads { 2 * threads } else { threads };
+    let tiles = share.max(work.div_ceil(MULTIPLICATIONS_AT_ONCE)).min(units / 2).max(1);
+    let (a_at, b_at, into) = (Shared(a.at.cast_mut()), Shared(b.at.cast_mut()), Shared(c));
+    let ((ar, ac), (br, bc)) = ((a.row, a.col), (b.row, b.col));
+    let tile = |i: usize| {
         if stop.raised() {
             return;
         }
-        let rows = block.min(m - first);
-        // SAFETY: rows `first..first + rows` of the caller's A and C.
+        let first = i * units / tiles * unit;
+        let size = ((i + 1) * units / tiles * unit).min(length) - first;
+        // SAFETY: rows or columns `first..first + size` of the caller's operands and of C; no other tile
+        // writes these.
         unsafe {
-            let a = Mat { at: a.at.add(first * a.row), ..a };
-            gemm(rows, n, k, c.add(first * c_row), c_row, a, b, add, true);
+            let (mut a, mut b) = (
+                Mat { at: a_at.at(0).cast_const(), row: ar, col: ac },
+                Mat { at: b_at.at(0).cast_const(), row: br, col: bc },
+            );
+            let (m, n, at) = match by_columns {
+                true => (m, size, first),
+                false => (size, n, first * c_row),
+            };
+            match by_columns {
+                true => b.at = b.at.add(first * b.col),
+                false => a.at = a.at.add(first * a.row),
+            }
+            gemm(m, n, k, into.at(at), c_row, a, b, add, false);
         }
+    };
+    if threads == 1 || tiles == 1 {
+        (0..tiles).for_each(tile);
+    } else {
+        (0..tiles).into_par_iter().with_max_len(1).for_each(tile);
     }
+}
+
+/// Copies on all threads.
+pub(crate) fn copy<T: Real>(from: &[T], to: &mut [T]) {
+    to.par_chunks_mut(4 * CHUNK).zip(from.par_chunks(4 * CHUNK)).for_each(|(to, from)| {
+        to.copy_from_slice(from);
+    });
+}
+
+/// Sets to 0 on all threads.
+pub(crate) fn clear<T: Real>(x: &mut [T]) {
+    x.par_chunks_mut(4 * CHUNK).for_each(|x| x.fill(T::zero()));
 }
 
 /// Σ aᵢ bᵢ in 16 interleaved sums.
@@ -307,24 +358,27 @@ pub fn sum_of_squares(t: &Tensor) -> Result<f64> {
     if !t.device().is_cpu() {
         return t.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar();
     }
-    with_real!(t.dtype(), "sum_of_squares", T => with_slice::<T, f64>(t, |x| {
-        let parts: Vec<f64> = x
-            .par_chunks(CHUNK)
-            .map(|x| {
-                vectorised(|| {
-                    let mut sums = [0f64; 8];
-                    for x in x.chunks(8) {
-                        for (s, x) in sums.iter_mut().zip(x) {
-                            let x = x.to_f64();
-                            *s += x * x;
-                        }
+    with_real!(t.dtype(), "sum_of_squares", T => with_slice::<T, f64>(t, |x| Ok(squares(x))))
+}
+
+/// Σ x², in f64 and in a fixed order.
+pub(crate) fn squares<T: Real>(x: &[T]) -> f64 {
+    let parts: Vec<f64> = x
+        .par_chunks(CHUNK)
+        .map(|x| {
+            vectorised(|| {
+                let mut sums = [0f64; 8];
+                for x in x.chunks(8) {
+                    for (s, &x) in sums.iter_mut().zip(x) {
+                        let x = x.to_f64();
+                        *s += x * x;
                     }
-                    sums.iter().sum::<f64>()
-                })
+                }
+                sums.iter().sum::<f64>()
             })
-            .collect();
-        Ok(parts.iter().sum())
-    }))
+        })
+        .collect();
+    parts.iter().sum()
 }
 
 /// Shares a mutable buffer among tasks that write disjoint parts of it.

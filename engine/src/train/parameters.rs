@@ -16,6 +16,8 @@ use candle_core::{DType, Result, Tensor};
 use super::lora::{Adapters, variable};
 use super::{AdamConfig, Lora};
 use crate::model::Weights;
+use crate::model::pass::Flat;
+use crate::ops::kernel::{Real, squares};
 use crate::ops::{self, AdamStep};
 
 /// Weights, their moments and the number of updates; clones share the tensors.
@@ -24,6 +26,43 @@ pub struct Parameters {
     config: AdamConfig,
     tensors: Arc<Tensors>,
     updates: u64,
+}
+
+/// Gradients by the tensors in training, in their order.
+#[derive(Debug)]
+pub(crate) enum Grads {
+    /// Side by side, on the CPU.
+    Flat(Flat),
+    /// One by one.
+    Each(Vec<Tensor>),
+}
+
+impl Default for Grads {
+    fn default() -> Self {
+        Self::Each(Vec::new())
+    }
+}
+
+impl Grads {
+    /// Σ g²; `lengths` are those of the tensors.
+    ///
+    /// # Errors
+    /// candle's.
+    pub(crate) fn squares(&self, lengths: impl Iterator<Item = usize>) -> Result<f64> {
+        fn side_by_side<T: Real>(mut all: &[T], lengths: impl Iterator<Item = usize>) -> f64 {
+            let next = |n: usize| {
+                let (here, rest) = all.split_at(n);
+                all = rest;
+                squares(here)
+            };
+            lengths.map(next).sum()
+        }
+        match self {
+            Self::Flat(Flat::Single(g)) => Ok(side_by_side(g, lengths)),
+            Self::Flat(Flat::Double(g)) => Ok(side_by_side(g, lengths)),
+            Self::Each(grads) => grads.iter().map(ops::sum_of_squares).sum(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -203,7 +242,7 @@ impl Parameters {
     ///
     /// # Errors
     /// candle's.
-    pub fn update(&mut self, grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    pub(crate) fn update(&mut self, grads: &Grads, lr: f64, scale: f64) -> Result<()> {
         if Arc::strong_count(&self.tensors) > 1 {
             let Tensors { weights, adapters, masters, moments } = &*self.tensors;
             let masters = masters.iter().map(Tensor::copy).collect::<Result<_>>()?;
@@ -219,11 +258,17 @@ impl Parameters {
         let AdamConfig { betas, eps, weight_decay } = self.config;
         let step = AdamStep { lr, betas, eps, weight_decay, t: self.updates, grad_scale: scale };
         let trained = self.tensors.trained();
-        let each = trained.into_iter().zip(grads).zip(&self.tensors.moments).enumerate();
-        for (i, (((_, w), g), (m, v))) in each {
-            match self.tensors.masters.get(i) {
-                Some(master) => ops::adam_master(master, w, m, v, g, &step)?,
-                None => ops::adam(w, m, v, g, &step)?,
+        let mut at = 0;
+        for (i, ((_, w), (m, v))) in trained.into_iter().zip(&self.tensors.moments).enumerate() {
+            let here = at..at + w.elem_count();
+            at = here.end;
+            match grads {
+                Grads::Each(grads) => match self.tensors.masters.get(i) {
+                    Some(master) => ops::adam_master(master, w, m, v, &grads[i], &step)?,
+                    None => ops::adam(w, m, v, &grads[i], &step)?,
+                },
+                Grads::Flat(Flat::Single(g)) => ops::adam_by(w, m, v, &g[here], &step)?,
+                Grads::Flat(Flat::Double(g)) => ops::adam_by(w, m, v, &g[here], &step)?,
             }
         }
         if let Some(adapters) = &self.tensors.adapters {

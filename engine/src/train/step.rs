@@ -19,6 +19,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::gradient::{Part, Teacher, by_hand, recomputed, straight, through};
+use super::parameters::Grads;
 use super::shear::ShearGrads;
 use super::{AdamConfig, Clock, Distill, Lora, Parameters, Schedule, Shear, clip_factor};
 use crate::gate::{GateValues, Multipliers};
@@ -26,7 +27,7 @@ use crate::model::forward::Forward;
 use crate::model::pass::live::Live;
 use crate::model::pass::{self, Flat, Memory, Pass};
 use crate::model::{Model, ModelError, Weights};
-use crate::ops::{self, Rope, RopeTable};
+use crate::ops::{Rope, RopeTable};
 use crate::progress::Watch;
 
 /// Settings of a trainer.
@@ -214,6 +215,20 @@ impl Trainer {
         noise: Option<&[Vec<f64>]>,
         watch: &dyn Watch,
     ) -> Result<StepOutcome, ModelError> {
+        if !pass::can(&self.model.weights) {
+            return self.step_here(k, ids, noise, watch);
+        }
+        // All of it inside the pool: to go in and out for every kernel takes longer than some do.
+        rayon::scope(|_| self.step_here(k, ids, noise, watch))
+    }
+
+    fn step_here(
+        &mut self,
+        k: u64,
+        ids: &[u32],
+        noise: Option<&[Vec<f64>]>,
+        watch: &dyn Watch,
+    ) -> Result<StepOutcome, ModelError> {
         let factor = self.config.schedule.factor(k);
         let constraint = self.shear.as_mut().map(|shear| {
             shear.gates.clamp();
@@ -228,16 +243,17 @@ impl Trainer {
         let gate_grads = constraint.as_ref().map(|constraint| Shear::grads(&gates, constraint));
         let (gate_squares, multiplier_squares) =
             gate_grads.as_ref().map_or((0.0, 0.0), ShearGrads::sums_of_squares);
-        let mut weight_squares = 0.0;
-        for g in &grads {
-            weight_squares += ops::sum_of_squares(g)?;
-        }
+        let lengths = self.parameters.trained().into_iter().map(|(_, t)| t.elem_count());
+        let weight_squares = grads.squares(lengths)?;
         let grad_norm = (gate_squares + multiplier_squares + weight_squares).sqrt();
         if !grad_norm.is_finite() {
             return Ok(StepOutcome::NotFinite(grad_norm));
         }
         let scale = clip_factor(grad_norm, self.config.clip);
         self.parameters.update(&grads, self.config.lr * factor, scale)?;
+        if let Grads::Flat(flat) = grads {
+            self.memory.keep(flat);
+        }
         self.model.weights = self.parameters.weights().clone();
         let mut multipliers = Vec::new();
         if let (Some(shear), Some(grads)) = (&mut self.shear, gate_grads) {
@@ -354,11 +370,20 @@ impl Trainer {
             }
             sum.gates.extend(sample.map(|sample| (sample, of.values)));
         }
-        if let Some(flat) = flat {
-            grads = through(&self.model.weights, &wanted, flat, &trained)?;
+        let themselves = wanted.iter().all(|wanted| *wanted)
+            && named.len() == trained.len()
+            && named.iter().zip(&trained).all(|((_, w), t)| w.id() == t.id());
+        match flat {
+            Some(flat) if themselves => {
+                sum.grads = Grads::Flat(flat);
+                return Ok(Ok(sum));
+            }
+            Some(flat) => grads = through(&self.model.weights, &wanted, flat, &trained)?,
+            None => {}
         }
         let whole = |(g, w): (Option<Tensor>, &&Tensor)| g.map_or_else(|| w.zeros_like(), Ok);
-        sum.grads = grads.into_iter().zip(&trained).map(whole).collect::<Result<_, _>>()?;
+        let grads = grads.into_iter().zip(&trained).map(whole).collect::<Result<_, _>>()?;
+        sum.grads = Grads::Each(grads);
         Ok(Ok(sum))
     }
 }
@@ -369,7 +394,7 @@ struct Sum {
     loss: f64,
     distillation: Option<f64>,
     /// By the tensors in training.
-    grads: Vec<Tensor>,
+    grads: Grads,
     /// The gate values of each micro-batch with the gradients by them; empty without gates.
     gates: Vec<(GateValues, Vec<Vec<f64>>)>,
     clock: Clock,

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::live::Chosen;
 use super::net::Net;
-use super::place::{Factors, Part, gather, scatter};
+use super::place::{Factors, Over, Part, gather, scatter};
 use super::space::{Temps, fit};
 use super::sums::Sums;
 use crate::gate::GateKind;
 use crate::ops::distill::DistilledRows;
-use crate::ops::kernel::{Real, gemm_until, rows, rows_per_task};
+use crate::ops::kernel::{Real, clear, gemm_until, rows, rows_per_task};
 use crate::ops::loss::{counted, cross_entropy_rows, losses_of_rows};
 use crate::ops::norm::{NormScale, norm_rows, norm_rows_back};
 
@@ -157,19 +157,18 @@ impl<T: Real> Net<'_, T> {
                 }
             }
             if wanted {
-                let out = match sums.of(self.at.head, v * self.full) {
-                    Some(out) if part.is_whole() => out,
-                    _ => {
-                        let dhead = fit(dhead, v * d);
-                        if block == 0 {
-                            dhead.fill(T::zero());
-                        }
-                        dhead
+                let (out, add) = match sums.over(self.at.head, v * self.full) {
+                    Some(Over { out, fresh }) if part.is_whole() => (out, !fresh),
+                    Some(Over { fresh, .. }) => {
+                        // Not touched yet.
+                        sums.fresh[self.at.head] = fresh;
+                        (fit(dhead, v * d), block > 0)
                     }
+                    None => (fit(dhead, v * d), block > 0),
                 };
                 let g = rows(logits, v).t();
                 // SAFETY: logits is (r, v), a is (r, d), out is (v, d) and ours.
-                unsafe { gemm_until(self.stop, v, d, r, out.as_mut_ptr(), d, g, rows(a, d), true) };
+                unsafe { gemm_until(self.stop, v, d, r, out.as_mut_ptr(), d, g, rows(a, d), add) };
             }
             // SAFETY: logits is (r, v), head is (v, d), a is (r, d) and ours.
             unsafe {
@@ -188,12 +187,12 @@ impl<T: Real> Net<'_, T> {
         }
         if wanted
             && !part.is_whole()
-            && let Some(out) = sums.of(self.at.head, v * self.full)
+            && let Some(over) = sums.over(self.at.head, v * self.full)
         {
-            scatter(&dhead[..v * d], part, out);
+            scatter(&dhead[..v * d], part, over);
         }
         let dx = fit(dx, n * d);
-        dx.fill(T::zero());
+        clear(dx);
         let gxr = norm_rows_back(x, &norm, a, dx);
         sums.add_norm(self, self.at.norm, &gxr);
         let divergence = taught.map(|_| divergence / count);

@@ -10,7 +10,7 @@ use super::space::{Slot, Temps, fit};
 use super::sums::{Sums, full_rows, matters};
 use crate::gate::GateKind;
 use crate::ops::attention::{Attended, Size, attend, attend_back};
-use crate::ops::kernel::{Real, Shared, gemm_until, rows, rows_per_task, vectorised};
+use crate::ops::kernel::{Real, Shared, copy, gemm_until, rows, rows_per_task, vectorised};
 use crate::ops::norm::{NormScale, norm_heads, norm_heads_back, norm_rows, norm_rows_back};
 use crate::ops::swiglu::{swiglu_rows, swiglu_rows_back};
 use rayon::prelude::*;
@@ -37,11 +37,11 @@ impl<T: Real> Net<'_, T> {
     ) {
         let len = self.n * self.d();
         let mid = fit(&mut slot.mid, len);
-        mid.copy_from_slice(x);
+        copy(x, mid);
         if let Some(heads) = self.heads(l) {
             self.attention(l, &heads, (x, mid), (&mut slot.qkv, &mut slot.context), temps);
         }
-        out.copy_from_slice(mid);
+        copy(mid, out);
         if let (Some(at), Some(channels)) = (self.at.layers[l].mlp, &self.live.layers[l].mlp) {
             self.mlp((l, at), channels, (mid, out), &mut slot.gu, temps);
         }
@@ -334,7 +334,7 @@ impl<T: Real> Net<'_, T> {
                 false,
             )
         };
-        let out = sums.of(place, full_rows(part) * part.columns);
+        let out = sums.over(place, full_rows(part) * part.columns);
         unfold(dw, self.w[place], part, by, out)
     }
 

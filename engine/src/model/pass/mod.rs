@@ -136,6 +136,17 @@ struct Spaces {
     double: Space<f64>,
 }
 
+impl Memory {
+    /// Takes back a buffer of gradients that nobody needs any more.
+    pub fn keep(&self, flat: Flat) {
+        let mut spaces = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        match flat {
+            Flat::Single(data) => spaces.single.flat = data,
+            Flat::Double(data) => spaces.double.flat = data,
+        }
+    }
+}
+
 impl Clone for Memory {
     fn clone(&self) -> Self {
         Self::default()
@@ -190,10 +201,11 @@ impl Pass<'_> {
         onto: Option<Flat>,
         memory: &Memory,
     ) -> Result<Given, ModelError> {
-        match self.weights.embed.dtype() {
+        // All of it inside the pool: to go in and out for every kernel takes longer than some do.
+        rayon::scope(|_| match self.weights.embed.dtype() {
             DType::F64 => self.gradients_in::<f64>(asked, onto, memory),
             _ => self.gradients_in::<f32>(asked, onto, memory),
-        }
+        })
     }
 
     /// The loss of every position that counts, in their order, in nats.
@@ -201,10 +213,10 @@ impl Pass<'_> {
     /// # Errors
     /// As [`Pass::gradients`].
     pub fn losses(&self, memory: &Memory) -> Result<Vec<f64>, ModelError> {
-        match self.weights.embed.dtype() {
+        rayon::scope(|_| match self.weights.embed.dtype() {
             DType::F64 => self.losses_in::<f64>(memory),
             _ => self.losses_in::<f32>(memory),
-        }
+        })
     }
 
     fn gradients_in<T: Typed>(
@@ -226,19 +238,27 @@ impl Pass<'_> {
                 offsets.push(wanted.then_some(total));
                 total += if wanted { w.len() } else { 0 };
             }
-            let mut flat = onto.and_then(T::taken).unwrap_or_else(|| vec![T::zero(); total]);
+            let onto = onto.and_then(T::taken);
+            let fresh = vec![onto.is_none(); net.w.len()];
+            let mut flat = onto.unwrap_or_else(|| {
+                let mut flat = std::mem::take(&mut space.flat);
+                fit(&mut flat, total);
+                flat.truncate(total);
+                flat
+            });
             let source = self.gates.map(|g| g.1);
             let gates = source.map_or_else(GateSums::default, |source| {
                 GateSums::new(self.gates.map(|g| g.0), source)
             });
-            let mut sums = Sums { flat: &mut flat, offsets: &offsets, gates, stop: net.stop };
+            let mut sums =
+                Sums { flat: &mut flat, offsets: &offsets, fresh, gates, stop: net.stop };
             let targets = next_tokens(self.ids, self.tokens);
             let layers = net.live.layers.len();
             let begin = Instant::now();
             forward(&net, self.ids, space, asked.recompute)?;
             let up = begin.elapsed().as_secs_f64();
             let len = net.n * net.d();
-            let Space { streams, slots, temps } = space;
+            let Space { streams, slots, temps, .. } = space;
             let guard;
             let taught = match &taught {
                 Some((t, weight, temperature)) => {
@@ -262,6 +282,7 @@ impl Pass<'_> {
             }
             net.goes_on()?;
             net.embed_back(self.ids, &temps.dx[..len], &mut sums);
+            sums.finish(net.w.iter().map(|w| w.len()));
             let down = begin.elapsed().as_secs_f64() - up - head;
             let values = std::mem::take(&mut sums.gates.values);
             let flat = T::flat(flat);
@@ -274,7 +295,7 @@ impl Pass<'_> {
     fn losses_in<T: Typed>(&self, memory: &Memory) -> Result<Vec<f64>, ModelError> {
         self.read::<T, _>(memory, |net, space| {
             let len = net.n * net.d();
-            let Space { streams, slots, temps } = space;
+            let Space { streams, slots, temps, .. } = space;
             streams.resize_with(streams.len().max(2), Vec::new);
             slots.resize_with(slots.len().max(1), Slot::default);
             net.embed(self.ids, fit(&mut streams[0], len));
@@ -358,7 +379,7 @@ fn forward<T: Real>(
 ) -> Result<(), ModelError> {
     let (layers, len) = (net.live.layers.len(), net.n * net.d());
     space.prepare(layers, if one_slot { 1 } else { layers });
-    let Space { streams, slots, temps } = space;
+    let Space { streams, slots, temps, .. } = space;
     net.embed(ids, fit(&mut streams[0], len));
     for l in 0..layers {
         net.goes_on()?;

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::live::Chosen;
-use crate::ops::kernel::{Real, Shared, dot, in_order, rows_per_task, sum, vectorised};
+use crate::ops::kernel::{Real, Shared, clear, dot, in_order, rows_per_task, sum, vectorised};
 
 /// A matrix of `columns` elements a row, and what of it takes part.
 #[derive(Clone, Copy)]
@@ -68,8 +68,10 @@ pub(super) fn gather<T: Real>(w: &[T], part: Part<'_>, by: Factors<'_, T>, out: 
     });
 }
 
-/// Adds the gradient `dw` of what [`gather`] gave, without factors, to that of the matrix.
-pub(super) fn scatter<T: Real>(dw: &[T], part: Part<'_>, out: &mut [T]) {
+/// Adds the gradient `dw` of what [`gather`] gave, without factors, to that of the matrix, or puts it in the
+/// place of what is left over there.
+pub(super) fn scatter<T: Real>(dw: &[T], part: Part<'_>, over: Over<'_, T>) {
+    let Over { out, fresh } = over.cleared(part);
     let width = part.cols.len();
     let rows = rows_per_task(width);
     let shared = Shared::of(out);
@@ -78,14 +80,33 @@ pub(super) fn scatter<T: Real>(dw: &[T], part: Part<'_>, out: &mut [T]) {
             let at = part.rows.at(block * rows + r) * part.columns;
             // SAFETY: the rows that take part are different ones, and this task has this one alone.
             let out = unsafe { std::slice::from_raw_parts_mut(shared.at(at), part.columns) };
-            add_row(dw, part.cols.some(), out);
+            add_row(dw, part.cols.some(), fresh, out);
         }
     });
 }
 
+/// The gradient of a tensor on its way.
+pub(super) struct Over<'a, T> {
+    pub out: &'a mut [T],
+    /// Whether what is there is left over from a step before.
+    pub fresh: bool,
+}
+
+impl<T: Real> Over<'_, T> {
+    /// With 0 where `part` does not reach.
+    fn cleared(self, part: Part<'_>) -> Self {
+        if self.fresh && !part.is_whole() {
+            clear(self.out);
+            return Self { fresh: false, ..self };
+        }
+        self
+    }
+}
+
 #[inline(always)]
-fn add_row<T: Real>(dw: &[T], cols: Option<&[usize]>, out: &mut [T]) {
+fn add_row<T: Real>(dw: &[T], cols: Option<&[usize]>, fresh: bool, out: &mut [T]) {
     match cols {
+        None if fresh => out.copy_from_slice(dw),
         None => out.iter_mut().zip(dw).for_each(|(out, &x)| *out += x),
         Some(cols) => cols.iter().zip(dw).for_each(|(&c, &x)| out[c] += x),
     }
@@ -104,11 +125,13 @@ pub(super) fn unfold<T: Real>(
     w: &[T],
     part: Part<'_>,
     by: Factors<'_, T>,
-    out: Option<&mut [T]>,
+    over: Option<Over<'_, T>>,
 ) -> ByFactor<T> {
     let width = part.cols.len();
     let rows = rows_per_task(width);
-    let shared = out.map(Shared::of);
+    let over = over.map(|over| over.cleared(part));
+    let fresh = over.as_ref().is_some_and(|over| over.fresh);
+    let shared = over.map(|over| Shared::of(over.out));
     let parts: Vec<(Vec<T>, Vec<T>)> = dw
         .par_chunks_mut(width * rows)
         .enumerate()
@@ -140,7 +163,7 @@ pub(super) fn unfold<T: Real>(
                         // this one alone.
                         let out =
                             unsafe { std::slice::from_raw_parts_mut(shared.at(at), part.columns) };
-                        add_row(dw, part.cols.some(), out);
+                        add_row(dw, part.cols.some(), fresh, out);
                     }
                 }
             });

@@ -2,9 +2,9 @@
 
 use super::live::{Chosen, LiveHeads};
 use super::net::Net;
-use super::place::{Factors, Part, scatter};
+use super::place::{Factors, Over, Part, scatter};
 use crate::gate::{GateKind, GateValues};
-use crate::ops::kernel::{Mat, Real, gemm_until, rows};
+use crate::ops::kernel::{Mat, Real, clear, gemm_until, rows};
 use crate::progress::Stop;
 use crate::shape::ModelShape;
 
@@ -14,6 +14,8 @@ pub(super) struct Sums<'a, T> {
     pub flat: &'a mut [T],
     /// Where that of each tensor begins; none where nobody wants it.
     pub offsets: &'a [Option<usize>],
+    /// Where what is in the buffer is left over from a step before: nothing has been added yet.
+    pub fresh: Vec<bool>,
     /// By gate values, table by table.
     pub gates: GateSums,
     /// After a stop, what is here is no result.
@@ -86,7 +88,26 @@ impl<T: Real> Sums<'_, T> {
 
     /// The gradient of the tensor `place` of `len` elements, if it is wanted.
     pub fn of(&mut self, place: usize, len: usize) -> Option<&mut [T]> {
-        self.offsets[place].map(|at| &mut self.flat[at..at + len])
+        self.over(place, len).map(|Over { out, fresh }| {
+            if fresh {
+                clear(out);
+            }
+            out
+        })
+    }
+
+    /// The same, for who writes all of it where it is fresh.
+    pub fn over(&mut self, place: usize, len: usize) -> Option<Over<'_, T>> {
+        let at = self.offsets[place]?;
+        let fresh = std::mem::take(&mut self.fresh[place]);
+        Some(Over { out: &mut self.flat[at..at + len], fresh })
+    }
+
+    /// Sets to 0 what nothing was added to; `lengths` are those of all tensors.
+    pub fn finish(&mut self, lengths: impl Iterator<Item = usize>) {
+        for (place, len) in lengths.enumerate() {
+            self.of(place, len);
+        }
     }
 
     /// Adds to a vector over the hidden dimensions, times `factor`.
@@ -125,17 +146,20 @@ impl<T: Real> Sums<'_, T> {
         let width: usize = parts.iter().map(|(_, part)| part.rows.len()).sum();
         let whole = parts.iter().all(|(_, part)| part.is_whole());
         let mut next = self.offsets[parts[0].0];
-        let side_by_side = parts.iter().all(|(place, part)| {
-            let here = self.offsets[*place].is_some() && self.offsets[*place] == next;
-            next = self.offsets[*place].map(|at| at + part.rows.len() * part.columns);
-            here
-        });
+        let side_by_side =
+            parts.iter().all(|(place, part)| {
+                let here = self.offsets[*place].is_some() && self.offsets[*place] == next;
+                next = self.offsets[*place].map(|at| at + part.rows.len() * part.columns);
+                here
+            }) && parts.iter().all(|(place, _)| self.fresh[*place] == self.fresh[parts[0].0]);
         let (g, stop) = (rows(g, width), self.stop);
         if whole && side_by_side {
             let at = self.offsets[parts[0].0].unwrap_or_default();
+            let add = !self.fresh[parts[0].0];
+            parts.iter().for_each(|(place, _)| self.fresh[*place] = false);
             let out = &mut self.flat[at..at + width * k];
             // SAFETY: g is (n, width), x is (n, k), out is (width, k) and ours.
-            unsafe { gemm_until(stop, width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true) };
+            unsafe { gemm_until(stop, width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), add) };
             return;
         }
         let mut column = 0;
@@ -149,10 +173,10 @@ impl<T: Real> Sums<'_, T> {
             }
             let total = part.columns * full_rows(part);
             if part.is_whole() {
-                if let Some(out) = self.of(place, total) {
+                if let Some(Over { out, fresh }) = self.over(place, total) {
                     // SAFETY: g is (n, m), x is (n, k), out is (m, k) and ours.
                     unsafe {
-                        gemm_until(stop, m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), true)
+                        gemm_until(stop, m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), !fresh)
                     };
                 }
                 continue;
@@ -160,8 +184,8 @@ impl<T: Real> Sums<'_, T> {
             let dw = super::space::fit(buffer, m * k);
             // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
             unsafe { gemm_until(stop, m, k, n, dw.as_mut_ptr(), k, g.t(), rows(x, k), false) };
-            if let Some(out) = self.of(place, total) {
-                scatter(dw, part, out);
+            if let Some(over) = self.over(place, total) {
+                scatter(dw, part, over);
             }
         }
     }
