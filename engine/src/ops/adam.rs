@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, DType, Error, InplaceOp1, Layout, Result, Tensor, Var};
 use rayon::prelude::*;
 
-use super::kernel::{CHUNK, Real, vectorised, with_real, with_slice};
+use super::kernel::{CHUNK, Real, rows_per_task, vectorised, with_real, with_slice};
 use super::plain;
 
 /// What one AdamW step needs beside the tensors.
@@ -93,26 +93,123 @@ pub fn adam_master(
     Var::from_tensor(w)?.set(&master.detach().to_dtype(w.dtype())?)
 }
 
+/// Rows and columns of a matrix that have a gradient; none for all of them. It is 0 elsewhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub rows: Option<&'a [usize]>,
+    pub cols: Option<&'a [usize]>,
+    /// Columns of the matrix.
+    pub columns: usize,
+}
+
+/// [`adam_by`] with the gradient of `part` alone, row by row.
+///
+/// # Errors
+/// As [`adam`].
+pub(crate) fn adam_part<T: Real>(
+    (w, m, v): (&Tensor, &Tensor, &Tensor),
+    g: &[T],
+    part: Rows<'_>,
+    step: &AdamStep,
+) -> Result<()> {
+    change(w, |w| {
+        change(m, |m| {
+            change(v, |v| {
+                update_part::<T>((w, m, v), g, part, step);
+                Ok(())
+            })
+        })
+    })
+}
+
+fn update_part<T: Real>(
+    (w, m, v): (&mut [T], &mut [T], &mut [T]),
+    g: &[T],
+    part: Rows<'_>,
+    step: &AdamStep,
+) {
+    let (rule, columns) = (Rule::<T>::of(step), part.columns);
+    let width = part.cols.map_or(columns, <[usize]>::len);
+    let mut place: Vec<Option<usize>> = vec![None; w.len() / columns];
+    match part.rows {
+        None => place.iter_mut().enumerate().for_each(|(i, at)| *at = Some(i)),
+        Some(rows) => rows.iter().enumerate().for_each(|(i, &row)| place[row] = Some(i)),
+    }
+    let block = rows_per_task(columns);
+    w.par_chunks_mut(columns * block)
+        .zip(m.par_chunks_mut(columns * block))
+        .zip(v.par_chunks_mut(columns * block))
+        .zip(place.par_chunks(block))
+        .for_each(|(((w, m), v), place)| {
+            let nothing = vec![T::zero(); columns];
+            let mut row = nothing.clone();
+            vectorised(|| {
+                let rows = w.chunks_exact_mut(columns).zip(m.chunks_exact_mut(columns));
+                for (((w, m), v), place) in rows.zip(v.chunks_exact_mut(columns)).zip(place) {
+                    let g = match (place, part.cols) {
+                        (None, _) => &nothing,
+                        (Some(i), None) => &g[i * width..][..width],
+                        (Some(i), Some(cols)) => {
+                            let g = &g[i * width..][..width];
+                            cols.iter().zip(g).for_each(|(&c, &g)| row[c] = g);
+                            &row
+                        }
+                    };
+                    rule.apply(w, m, v, g);
+                }
+            });
+        });
+}
+
+/// The numbers of a step in the type of the weights.
+#[derive(Clone, Copy)]
+struct Rule<T> {
+    keep1: T,
+    take1: T,
+    keep2: T,
+    take2: T,
+    size: T,
+    second: T,
+    keep: T,
+    eps: T,
+    scale: T,
+}
+
+impl<T: Real> Rule<T> {
+    fn of(step: &AdamStep) -> Self {
+        let AdamStep { lr, betas: (b1, b2), eps, weight_decay, t, grad_scale } = *step;
+        Self {
+            keep1: T::of(b1),
+            take1: T::of(1.0 - b1),
+            keep2: T::of(b2),
+            take2: T::of(1.0 - b2),
+            size: T::of(lr / (1.0 - b1.powf(t as f64))),
+            second: T::of(1.0 / (1.0 - b2.powf(t as f64))),
+            keep: T::of(1.0 - lr * weight_decay),
+            eps: T::of(eps),
+            scale: T::of(grad_scale),
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, w: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
+        let Self { keep1, take1, keep2, take2, size, second, keep, eps, scale } = self;
+        for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
+            let g = g * scale;
+            *m = keep1 * *m + take1 * g;
+            *v = keep2 * *v + take2 * (g * g);
+            *w = *w * keep - size * *m / ((*v * second).sqrt() + eps);
+        }
+    }
+}
+
 fn update<T: Real>(w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: &AdamStep) {
-    let AdamStep { lr, betas: (b1, b2), eps, weight_decay, t, grad_scale } = *step;
-    let (keep1, take1, keep2, take2) = (T::of(b1), T::of(1.0 - b1), T::of(b2), T::of(1.0 - b2));
-    let size = T::of(lr / (1.0 - b1.powf(t as f64)));
-    let second = T::of(1.0 / (1.0 - b2.powf(t as f64)));
-    let (keep, eps, scale) = (T::of(1.0 - lr * weight_decay), T::of(eps), T::of(grad_scale));
+    let rule = Rule::<T>::of(step);
     w.par_chunks_mut(CHUNK)
         .zip(m.par_chunks_mut(CHUNK))
         .zip(v.par_chunks_mut(CHUNK))
         .zip(g.par_chunks(CHUNK))
-        .for_each(|(((w, m), v), g)| {
-            vectorised(|| {
-                for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
-                    let g = g * scale;
-                    *m = keep1 * *m + take1 * g;
-                    *v = keep2 * *v + take2 * (g * g);
-                    *w = *w * keep - size * *m / ((*v * second).sqrt() + eps);
-                }
-            });
-        });
+        .for_each(|(((w, m), v), g)| vectorised(|| rule.apply(w, m, v, g)));
 }
 
 /// Calls `f` with the elements of a CPU tensor, to be changed in place.

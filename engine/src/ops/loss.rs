@@ -113,9 +113,11 @@ pub(crate) fn losses_of_rows<T: Real>(x: &[T], v: usize, targets: &[u32]) -> Vec
         .map(|(x, &y)| {
             vectorised(|| {
                 let top = largest(x);
-                let mut total = T::zero();
-                for &x in x {
-                    total += (x - top).exp_fast();
+                let (mut total, mut some) = (T::zero(), [T::zero(); 256]);
+                for x in x.chunks(some.len()) {
+                    let some = &mut some[..x.len()];
+                    some.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - top).exp_fast());
+                    total += sum(some);
                 }
                 (total.ln() + top - x[y as usize]).to_f64()
             })

@@ -43,7 +43,7 @@ mod rope;
 mod scale;
 pub(crate) mod swiglu;
 
-pub(crate) use adam::adam_by;
+pub(crate) use adam::{Rows, adam_by, adam_part};
 pub use adam::{AdamStep, adam, adam_master};
 pub use attention::attention;
 pub use distill::{Distilled, distillation};

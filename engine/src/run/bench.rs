@@ -541,6 +541,31 @@ mod tests {
     }
 
     #[test]
+    fn steps_have_the_same_bits_on_one_thread_and_on_many() {
+        // Large enough that every product is shared out, in tiles of columns and of rows.
+        let case = BenchCase {
+            hidden: 160,
+            intermediate: 544,
+            vocab: 1100,
+            tokens: 100,
+            batch: 3,
+            heads: 5,
+            ..TINY
+        };
+        for keep in [1.0, 0.6] {
+            let of = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let options = BenchOptions { case, keep, steps: 3 };
+                pool.install(|| bench(&options, &Unwatched).unwrap().losses)
+            };
+            let one = of(1);
+            for threads in [2, 3, 5, 16] {
+                assert_eq!(one, of(threads), "{threads} threads, {keep} alive");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_measured_is_refused_with_the_nearest_that_can() {
         let of = |case, keep, steps| {
             bench(&BenchOptions { case, keep, steps, device: Device::Cpu }, &Unwatched)

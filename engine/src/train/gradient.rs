@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::Clock;
 use crate::gate::{GateKind, GateTensors};
 use crate::model::forward::{Forward, next_tokens};
-use crate::model::pass::{Asked, Flat, Memory, Pass};
+use crate::model::pass::{Asked, Flat, Memory, Pass, Taken};
 use crate::model::{Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
 use crate::progress::Watch;
@@ -137,16 +137,19 @@ pub(super) struct ByHand {
     pub values: Vec<Vec<f64>>,
     pub clock: Clock,
     pub flat: Flat,
+    /// As [`crate::model::pass::Given::taken`].
+    pub taken: Vec<Option<Taken>>,
 }
 
-/// Without a graph; the gradients of the tensors that `wanted` names are added to `onto`.
+/// Without a graph; the gradients of the tensors that `wanted` names are added to `onto`. With `alone`
+/// those of a part of a matrix may come without the zeros around them.
 ///
 /// # Errors
 /// An id beyond the vocabulary; an interrupt; candle's.
 pub(super) fn by_hand(
     pass: &Pass<'_>,
     part: &Part<'_>,
-    recompute: bool,
+    (recompute, alone): (bool, bool),
     wanted: &[bool],
     onto: Option<Flat>,
     memory: &Memory,
@@ -156,7 +159,7 @@ pub(super) fn by_hand(
         (Some((_, Distill { weight, temperature })), Some(t)) => Some((t, weight, temperature)),
         _ => None,
     };
-    let asked = Asked { share: part.share, taught, recompute, wanted };
+    let asked = Asked { share: part.share, taught, recompute, wanted, alone };
     let taught = begin.elapsed().as_secs_f64();
     let given = pass.gradients(&asked, onto, memory)?;
     let [forward, head, backward] = given.seconds;
@@ -166,7 +169,10 @@ pub(super) fn by_hand(
     let broken = std::iter::once(loss).chain(distillation).find(|loss| !loss.is_finite());
     Ok(match broken {
         Some(broken) => Err(broken),
-        None => Ok(ByHand { loss, distillation, values: given.values, clock, flat: given.flat }),
+        None => {
+            let (values, flat, taken) = (given.values, given.flat, given.taken);
+            Ok(ByHand { loss, distillation, values, clock, flat, taken })
+        }
     })
 }
 

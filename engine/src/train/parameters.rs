@@ -16,7 +16,7 @@ use candle_core::{DType, Result, Tensor};
 use super::lora::{Adapters, variable};
 use super::{AdamConfig, Lora};
 use crate::model::Weights;
-use crate::model::pass::Flat;
+use crate::model::pass::{Flat, Taken};
 use crate::ops::kernel::{Real, squares};
 use crate::ops::{self, AdamStep};
 
@@ -31,8 +31,8 @@ pub struct Parameters {
 /// Gradients by the tensors in training, in their order.
 #[derive(Debug)]
 pub(crate) enum Grads {
-    /// Side by side, on the CPU.
-    Flat(Flat),
+    /// Side by side, on the CPU; of some matrices the gradient of a part stands alone.
+    Flat(Flat, Vec<Option<Taken>>),
     /// One by one.
     Each(Vec<Tensor>),
 }
@@ -49,19 +49,38 @@ impl Grads {
     /// # Errors
     /// candle's.
     pub(crate) fn squares(&self, lengths: impl Iterator<Item = usize>) -> Result<f64> {
-        fn side_by_side<T: Real>(mut all: &[T], lengths: impl Iterator<Item = usize>) -> f64 {
-            let next = |n: usize| {
+        fn side_by_side<T: Real>(
+            mut all: &[T],
+            taken: &[Option<Taken>],
+            lengths: impl Iterator<Item = usize>,
+        ) -> f64 {
+            let next = |(n, taken): (usize, &Option<Taken>)| {
                 let (here, rest) = all.split_at(n);
                 all = rest;
-                squares(here)
+                squares(&here[..taken.as_ref().map_or(n, Taken::len)])
             };
-            lengths.map(next).sum()
+            lengths.zip(taken).map(next).sum()
         }
         match self {
-            Self::Flat(Flat::Single(g)) => Ok(side_by_side(g, lengths)),
-            Self::Flat(Flat::Double(g)) => Ok(side_by_side(g, lengths)),
+            Self::Flat(Flat::Single(g), taken) => Ok(side_by_side(g, taken, lengths)),
+            Self::Flat(Flat::Double(g), taken) => Ok(side_by_side(g, taken, lengths)),
             Self::Each(grads) => grads.iter().map(ops::sum_of_squares).sum(),
         }
+    }
+}
+
+/// Updates a tensor from its place among the gradients.
+fn by_part<T: Real>(
+    w: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    g: &[T],
+    taken: &Option<Taken>,
+    step: &AdamStep,
+) -> Result<()> {
+    match taken {
+        None => ops::adam_by(w, m, v, g, step),
+        Some(taken) => ops::adam_part((w, m, v), &g[..taken.len()], taken.rows(), step),
     }
 }
 
@@ -267,8 +286,12 @@ impl Parameters {
                     Some(master) => ops::adam_master(master, w, m, v, &grads[i], &step)?,
                     None => ops::adam(w, m, v, &grads[i], &step)?,
                 },
-                Grads::Flat(Flat::Single(g)) => ops::adam_by(w, m, v, &g[here], &step)?,
-                Grads::Flat(Flat::Double(g)) => ops::adam_by(w, m, v, &g[here], &step)?,
+                Grads::Flat(Flat::Single(g), taken) => {
+                    by_part(w, m, v, &g[here], &taken[i], &step)?
+                }
+                Grads::Flat(Flat::Double(g), taken) => {
+                    by_part(w, m, v, &g[here], &taken[i], &step)?
+                }
             }
         }
         if let Some(adapters) = &self.tensors.adapters {
@@ -312,7 +335,7 @@ mod tests {
         let dtype = parameters.weights().embed.dtype();
         for _ in 0..times {
             let grads = [6, 3].map(|n| Tensor::ones(n, dtype, &Device::Cpu).unwrap());
-            parameters.update(&grads, 1e-4, 1.0).unwrap();
+            parameters.update(&Grads::Each(grads.into()), 1e-4, 1.0).unwrap();
         }
     }
 

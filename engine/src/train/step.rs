@@ -251,7 +251,7 @@ impl Trainer {
         }
         let scale = clip_factor(grad_norm, self.config.clip);
         self.parameters.update(&grads, self.config.lr * factor, scale)?;
-        if let Grads::Flat(flat) = grads {
+        if let Grads::Flat(flat, _) = grads {
             self.memory.keep(flat);
         }
         self.model.weights = self.parameters.weights().clone();
@@ -303,6 +303,11 @@ impl Trainer {
         let wanted: Vec<bool> = named.iter().map(|(_, t)| t.track_op()).collect();
         let handmade = pass::can(&self.model.weights);
         let mut flat: Option<Flat> = None;
+        // Whether the weights themselves are in training, all of them.
+        let themselves = wanted.iter().all(|wanted| *wanted)
+            && named.len() == trained.len()
+            && named.iter().zip(&trained).all(|((_, w), t)| w.id() == t.id());
+        let mut taken = Vec::new();
         let rows = (ids.len() / tokens).div_ceil(self.config.accumulate.max(1)).max(1);
         for (j, part) in ids.chunks(rows * tokens).enumerate() {
             let sample = self.shear.as_ref().map(|shear| match noise {
@@ -324,16 +329,15 @@ impl Trainer {
                     watch,
                 };
                 let part = Part { ids: part, tokens, share, teacher, watch };
-                let recompute = self.config.recompute;
-                let of = match by_hand(&pass, &part, recompute, &wanted, flat.take(), &self.memory)?
-                {
+                let how = (self.config.recompute, themselves && share == 1.0);
+                let of = match by_hand(&pass, &part, how, &wanted, flat.take(), &self.memory)? {
                     Ok(of) => of,
                     Err(broken) => return Ok(Err(broken)),
                 };
                 sum.clock.add(&Clock { computed: of.clock.computed * share, ..of.clock });
                 sum.take(of.loss, of.distillation, share);
                 sum.gates.extend(sample.map(|sample| (sample, of.values)));
-                flat = Some(of.flat);
+                (flat, taken) = (Some(of.flat), of.taken);
                 continue;
             }
             let (dtype, device) = (weights.embed.dtype(), weights.embed.device());
@@ -370,12 +374,9 @@ impl Trainer {
             }
             sum.gates.extend(sample.map(|sample| (sample, of.values)));
         }
-        let themselves = wanted.iter().all(|wanted| *wanted)
-            && named.len() == trained.len()
-            && named.iter().zip(&trained).all(|((_, w), t)| w.id() == t.id());
         match flat {
             Some(flat) if themselves => {
-                sum.grads = Grads::Flat(flat);
+                sum.grads = Grads::Flat(flat, taken);
                 return Ok(Ok(sum));
             }
             Some(flat) => grads = through(&self.model.weights, &wanted, flat, &trained)?,

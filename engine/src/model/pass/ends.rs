@@ -68,6 +68,20 @@ impl<T: Real> Net<'_, T> {
             }
             sums.gates.add_row(GateKind::Hidden, 0, hidden, &by_z);
         }
+        let every = Chosen::all(table.len() / self.full);
+        if let Some(out) = sums.alone(self.at.embed, self.over_hidden(&every)) {
+            clear(out);
+            for (dx, &id) in dx.chunks_exact(d).zip(ids) {
+                let row = &mut out[id as usize * d..][..d];
+                match z {
+                    None => row.iter_mut().zip(dx).for_each(|(out, &g)| *out += g),
+                    Some(z) => {
+                        row.iter_mut().zip(dx).zip(z).for_each(|((out, &g), &z)| *out += g * z)
+                    }
+                }
+            }
+            return;
+        }
         let Some(out) = sums.of(self.at.embed, table.len()) else { return };
         for (dx, &id) in dx.chunks_exact(d).zip(ids) {
             let row = &mut out[id as usize * self.full..][..self.full];
@@ -122,6 +136,11 @@ impl<T: Real> Net<'_, T> {
         let (norm, count) = (self.final_norm(), counted(targets));
         let a = fit(a, n * d);
         norm_rows(x, &norm, a);
+        let tied = self.at.head == self.at.embed;
+        let alone = match wanted && !tied && sums.alone(self.at.head, part).is_some() {
+            true => sums.offsets[self.at.head],
+            false => None,
+        };
         let (mut cross_entropy, mut divergence) = (0.0, 0.0);
         let step = self.rows_at_once();
         for (block, (a, targets)) in a.chunks_mut(step * d).zip(targets.chunks(step)).enumerate() {
@@ -157,14 +176,13 @@ impl<T: Real> Net<'_, T> {
                 }
             }
             if wanted {
-                let (out, add) = match sums.over(self.at.head, v * self.full) {
-                    Some(Over { out, fresh }) if part.is_whole() => (out, !fresh),
-                    Some(Over { fresh, .. }) => {
-                        // Not touched yet.
-                        sums.fresh[self.at.head] = fresh;
-                        (fit(dhead, v * d), block > 0)
-                    }
-                    None => (fit(dhead, v * d), block > 0),
+                let (out, add) = match (part.is_whole(), alone) {
+                    (true, _) => match sums.over(self.at.head, v * self.full) {
+                        Some(Over { out, fresh }) => (out, !fresh),
+                        None => continue,
+                    },
+                    (false, Some(at)) => (&mut sums.flat[at..at + v * d], block > 0),
+                    (false, None) => (fit(dhead, v * d), block > 0),
                 };
                 let g = rows(logits, v).t();
                 // SAFETY: logits is (r, v), a is (r, d), out is (v, d) and ours.
@@ -187,6 +205,7 @@ impl<T: Real> Net<'_, T> {
         }
         if wanted
             && !part.is_whole()
+            && alone.is_none()
             && let Some(over) = sums.over(self.at.head, v * self.full)
         {
             scatter(&dhead[..v * d], part, over);

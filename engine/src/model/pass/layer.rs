@@ -319,21 +319,17 @@ impl<T: Real> Net<'_, T> {
         sums: &mut Sums<'_, T>,
     ) -> super::place::ByFactor<T> {
         let (m, k) = (part.rows.len(), part.cols.len());
-        let dw = fit(buffer, m * k);
-        // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
-        unsafe {
-            gemm_until(
-                self.stop,
-                m,
-                k,
-                self.n,
-                dw.as_mut_ptr(),
-                k,
-                rows(g, m).t(),
-                rows(x, k),
-                false,
-            )
+        let product = |dw: &mut [T]| {
+            let (g, x) = (rows(g, m).t(), rows(x, k));
+            // SAFETY: g is (n, m), x is (n, k), dw is (m, k) and ours.
+            unsafe { gemm_until(self.stop, m, k, self.n, dw.as_mut_ptr(), k, g, x, false) };
         };
+        if let Some(dw) = sums.alone(place, part) {
+            product(dw);
+            return unfold(dw, self.w[place], part, by, None);
+        }
+        let dw = fit(buffer, m * k);
+        product(dw);
         let out = sums.over(place, full_rows(part) * part.columns);
         unfold(dw, self.w[place], part, by, out)
     }

@@ -41,6 +41,7 @@ use self::ends::Loss;
 use self::live::Live;
 use self::net::{Gated, Net, Places};
 use self::space::{Slot, Space, fit};
+pub(crate) use self::sums::Taken;
 use self::sums::{GateSums, Sums};
 use super::forward::next_tokens;
 use super::{LlamaConfig, ModelError, Weights};
@@ -81,6 +82,8 @@ pub(crate) struct Asked<'a> {
     pub recompute: bool,
     /// Which tensors want a gradient, in the order of [`Weights::named`].
     pub wanted: &'a [bool],
+    /// Whether the gradient of what takes part of a matrix may stand alone, without the zeros.
+    pub alone: bool,
 }
 
 /// What a backward pass gives.
@@ -91,6 +94,8 @@ pub(crate) struct Given {
     pub divergence: Option<f64>,
     /// By the tensors that want one, times the share, side by side in one buffer, added to what was there.
     pub flat: Flat,
+    /// Of which matrices only a part has a gradient, which then stands alone at the beginning of their place.
+    pub taken: Vec<Option<Taken>>,
     /// By the gate values, table by table, times the share; empty without gates.
     pub values: Vec<Vec<f64>>,
     /// Share of the products with weights that was computed.
@@ -250,8 +255,15 @@ impl Pass<'_> {
             let gates = source.map_or_else(GateSums::default, |source| {
                 GateSums::new(self.gates.map(|g| g.0), source)
             });
-            let mut sums =
-                Sums { flat: &mut flat, offsets: &offsets, fresh, gates, stop: net.stop };
+            let mut sums = Sums {
+                flat: &mut flat,
+                offsets: &offsets,
+                fresh,
+                alone: asked.alone,
+                taken: vec![None; net.w.len()],
+                gates,
+                stop: net.stop,
+            };
             let targets = next_tokens(self.ids, self.tokens);
             let layers = net.live.layers.len();
             let begin = Instant::now();
@@ -285,10 +297,11 @@ impl Pass<'_> {
             sums.finish(net.w.iter().map(|w| w.len()));
             let down = begin.elapsed().as_secs_f64() - up - head;
             let values = std::mem::take(&mut sums.gates.values);
+            let taken = std::mem::take(&mut sums.taken);
             let flat = T::flat(flat);
             let Loss { cross_entropy, divergence } = loss;
             let (alive, seconds) = (net.alive(), [up, head, down]);
-            Ok(Given { cross_entropy, divergence, flat, values, alive, seconds })
+            Ok(Given { cross_entropy, divergence, flat, taken, values, alive, seconds })
         })
     }
 

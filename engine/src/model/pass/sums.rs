@@ -4,6 +4,7 @@ use super::live::{Chosen, LiveHeads};
 use super::net::Net;
 use super::place::{Factors, Over, Part, scatter};
 use crate::gate::{GateKind, GateValues};
+use crate::ops::Rows;
 use crate::ops::kernel::{Mat, Real, clear, gemm_until, rows};
 use crate::progress::Stop;
 use crate::shape::ModelShape;
@@ -16,10 +17,34 @@ pub(super) struct Sums<'a, T> {
     pub offsets: &'a [Option<usize>],
     /// Where what is in the buffer is left over from a step before: nothing has been added yet.
     pub fresh: Vec<bool>,
+    /// Whether the gradient of what takes part may stand alone, at the beginning of its matrix's place.
+    pub alone: bool,
+    /// Where it does.
+    pub taken: Vec<Option<Taken>>,
     /// By gate values, table by table.
     pub gates: GateSums,
     /// After a stop, what is here is no result.
     pub stop: &'a Stop<'a>,
+}
+
+/// Rows and columns that have a gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Taken {
+    rows: Chosen,
+    cols: Chosen,
+}
+
+impl Taken {
+    /// Numbers of the gradient.
+    pub fn len(&self) -> usize {
+        self.rows.len() * self.cols.len()
+    }
+
+    /// Rows and columns, for the optimiser.
+    pub fn rows(&self) -> Rows<'_> {
+        let (rows, cols) = (self.rows.some(), self.cols.some());
+        Rows { rows, cols, columns: self.cols.full() }
+    }
 }
 
 /// Gradients by gate values: whole tables, 0 where a gate takes no part.
@@ -103,6 +128,18 @@ impl<T: Real> Sums<'_, T> {
         Some(Over { out: &mut self.flat[at..at + len], fresh })
     }
 
+    /// Room for the gradient of a part alone, left over from before, where it may stand alone and
+    /// nothing has been added; nothing else may be added then.
+    pub fn alone(&mut self, place: usize, part: Part<'_>) -> Option<&mut [T]> {
+        let at = self.offsets[place].filter(|_| self.alone && self.fresh[place])?;
+        if part.is_whole() {
+            return None;
+        }
+        self.fresh[place] = false;
+        self.taken[place] = Some(Taken { rows: part.rows.clone(), cols: part.cols.clone() });
+        Some(&mut self.flat[at..at + part.len()])
+    }
+
     /// Sets to 0 what nothing was added to; `lengths` are those of all tensors.
     pub fn finish(&mut self, lengths: impl Iterator<Item = usize>) {
         for (place, len) in lengths.enumerate() {
@@ -179,6 +216,11 @@ impl<T: Real> Sums<'_, T> {
                         gemm_until(stop, m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), !fresh)
                     };
                 }
+                continue;
+            }
+            if let Some(out) = self.alone(place, part) {
+                // SAFETY: g is (n, m), x is (n, k), out is (m, k) and ours.
+                unsafe { gemm_until(stop, m, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), false) };
                 continue;
             }
             let dw = super::space::fit(buffer, m * k);

@@ -141,7 +141,8 @@ fn compare(dtype: DType, cases: u64, limit: f64) {
                 worst = worst.max(gap);
                 assert!(gap <= limit, "case {case}, elastic {elastic}: {what} differs by {gap:e}");
             };
-            let hand = by_hand(&pass, &part, recompute, &wanted, None, &memory).unwrap().unwrap();
+            let hand =
+                by_hand(&pass, &part, (recompute, false), &wanted, None, &memory).unwrap().unwrap();
             see("loss", &[graph.loss], &[hand.loss]);
             let positions = pass.losses(&memory).unwrap();
             let mean = positions.iter().sum::<f64>() / positions.len() as f64;
