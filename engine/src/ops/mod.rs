@@ -43,8 +43,8 @@ mod rope;
 mod scale;
 pub(crate) mod swiglu;
 
-pub(crate) use adam::{Rows, adam_by, adam_part};
 pub use adam::{AdamStep, adam, adam_master};
+pub(crate) use adam::{Rows, adam_by, adam_part};
 pub use attention::attention;
 pub use distill::{Distilled, distillation};
 pub use given::given;

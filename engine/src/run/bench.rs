@@ -555,7 +555,7 @@ mod tests {
         for keep in [1.0, 0.6] {
             let of = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let options = BenchOptions { case, keep, steps: 3 };
+                let options = BenchOptions { case, keep, steps: 3, device: Device::Cpu };
                 pool.install(|| bench(&options, &Unwatched).unwrap().losses)
             };
             let one = of(1);
