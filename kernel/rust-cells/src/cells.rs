@@ -17,6 +17,7 @@ use evcxr::{CommandContext, Error, EvalCallbacks, EvalContext, EvalOutputs};
 use serde_json::{Value, json};
 
 use crate::frames::{self, Frame};
+use crate::haste;
 use crate::kernel::Kernel;
 use crate::library::{self, Library};
 use crate::listener::{self, Ending, Listener};
@@ -79,14 +80,17 @@ impl Cells {
         if let Some(path) = library.loaded_from() {
             command.env(library::LOADER, path);
         }
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
         let (sender, endings) = mpsc::channel();
         let listener = Listener::new(ours, stderr, kernel.clone(), sender, running);
         thread::spawn(move || listener.run());
 
-        // The context begins with a cell that needs no library; for the client all is read again.
-        library.show_nothing();
-        let context = EvalContext::with_subprocess_command(command).map_err(error_text);
         library.show();
+        let haste = haste::begin(&wanted.folder);
+        let context = EvalContext::with_subprocess_command(command).map_err(error_text);
+        drop(haste);
         let (context, outputs) = context?;
         // Held open for the processes to come.
         std::mem::forget(stderr_of_code);
@@ -237,6 +241,8 @@ impl Cells {
     /// Makes the first `let` of the user's as fast as the later ones: rust-analyzer reads the standard
     /// library when it is first asked for a type in it.
     pub fn warm(&mut self) {
+        // The way a value is shown is compiled once, too.
+        let _ = self.quiet("42");
         let code =
             "let a = vec![String::new()]; let b = a.iter().map(|s| s.len()).sum::<usize>(); b.co";
         let _ = self.complete(code, code.len());

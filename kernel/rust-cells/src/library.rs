@@ -3,7 +3,7 @@
 //! Left alone it asks cargo for the library's own dependencies, which a machine that has never been online
 //! does not have: then it knows no type of the library. And it reads everything at every change of the
 //! dependencies. A folder that holds the library's crates and no manifest is read as it lies, in half the
-//! time, without cargo; an empty one in no time.
+//! time, without cargo.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,30 +16,26 @@ pub const PLACE: &str = "RUST_SRC_PATH";
 /// The environment variable that says where Linux looks for libraries.
 pub const LOADER: &str = "LD_LIBRARY_PATH";
 
-/// The folders that rust-analyzer can be shown.
+/// The library that belongs to the compiler.
 #[derive(Debug)]
 pub struct Library {
     /// Of the library; none where its sources are not installed or the user has named a place.
     whole: Option<PathBuf>,
-    /// Of a library with nothing in it.
-    nothing: Option<PathBuf>,
     /// Of the compiled library.
     compiled: Option<PathBuf>,
 }
 
 impl Library {
-    /// Makes the folders beside a build folder. What cannot be made is not shown.
+    /// Makes a folder of links inside a build folder. What cannot be made is not shown.
     pub fn beside(folder: &Path) -> Self {
         let compiled = libraries();
         if std::env::var_os(PLACE).is_some() {
-            return Self { whole: None, nothing: None, compiled };
+            return Self { whole: None, compiled };
         }
-        let nothing = folder.join("library-nothing");
-        let nothing = fs::create_dir_all(nothing.join("core")).is_ok().then_some(nothing);
         // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/lib/rustlib/src
         let rustlib = compiled.as_deref().and_then(|folder| folder.ancestors().nth(2));
         let whole = rustlib.and_then(|rustlib| links(rustlib, &folder.join("library")));
-        Self { whole, nothing, compiled }
+        Self { whole, compiled }
     }
 
     /// Where the system's loader has to look for the compiled library, besides where it looks anyway. Cells
@@ -51,25 +47,11 @@ impl Library {
         std::env::join_paths(others.chain([own])).ok()
     }
 
-    /// Shows a library with nothing in it.
-    pub fn show_nothing(&self) {
-        show(self.nothing.as_deref());
-    }
-
-    /// Shows the library.
+    /// Shows it to rust-analyzer.
     pub fn show(&self) {
-        if self.nothing.is_some() || self.whole.is_some() {
-            show(self.whole.as_deref());
-        }
-    }
-}
-
-fn show(place: Option<&Path>) {
-    // SAFETY: no thread of this process reads the environment other than through the standard library.
-    unsafe {
-        match place {
-            Some(place) => std::env::set_var(PLACE, place),
-            None => std::env::remove_var(PLACE),
+        if let Some(whole) = &self.whole {
+            // SAFETY: no thread of this process reads the environment other than through the standard library.
+            unsafe { std::env::set_var(PLACE, whole) };
         }
     }
 }

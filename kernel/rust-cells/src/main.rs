@@ -17,6 +17,7 @@
 //! | `host.rs` | what the kernel asks, done in order; interrupts at once |
 //! | `cells.rs` | evcxr: cells in, endings out |
 //! | `report.rs` | compiler errors at the lines of the cell |
+//! | `haste.rs` | a context of evcxr without the cell that it begins with |
 //! | `library.rs` | the standard library's sources, as rust-analyzer reads them |
 //! | `template.rs` | a prepared build folder |
 //! | `relay.rs` | in the process that runs code: between that code and evcxr |
@@ -26,6 +27,7 @@
 
 mod cells;
 mod frames;
+mod haste;
 mod host;
 mod kernel;
 mod library;
