@@ -79,7 +79,7 @@ fn ctrl_c_stops_at_the_next_step_exits_130_and_keeps_what_was_written() {
     );
     let (ended, took) = interrupted(&bench, &code);
     println!("interrupted run.step ended in {} ms", took.as_millis());
-    ended.with(130, &["stopping at the next step boundary", "prune stopped at step ", "stays"]);
+    ended.with(130, &["stopping; Ctrl-C again to end at once", "prune stopped at step ", "stays"]);
     assert_eq!(ended.stdout, "", "an interrupt is not to be caught");
     assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert_eq!(bench.files("out"), ["history.csv"]);

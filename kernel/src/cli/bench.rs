@@ -69,7 +69,13 @@ pub fn run(args: BenchArgs) -> ExitCode {
     tell!("{}: the case `{}` takes about {gigabytes:.1} GB there", name, options.case.name);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    if let Err(error) = ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)) {
+    let handler = ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            // The second Ctrl-C ends a call of a device that does not come back.
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    });
+    if let Err(error) = handler {
         tell!("warning: Ctrl-C will end the program at once: {error}");
     }
     let bar = Bar { terminal: Terminal::new(OUT.into()), stop };

@@ -137,7 +137,7 @@ fn show(terminal: &Terminal, value: &rhai::Dynamic) -> Result<(), Box<rhai::Eval
     Ok(())
 }
 
-/// Lets Ctrl-C stop what runs at its next step boundary, and a second one end the program.
+/// Lets Ctrl-C stop what runs, and a second one end the program.
 pub fn stop_on_ctrl_c(interrupt: Interrupt) {
     let asked = AtomicBool::new(false);
     let handler = ctrlc::set_handler(move || {
@@ -145,7 +145,7 @@ pub fn stop_on_ctrl_c(interrupt: Interrupt) {
             // The second Ctrl-C ends a native call that does not stop.
             std::process::exit(i32::from(INTERRUPTED));
         }
-        tell!("\nstopping at the next step boundary; Ctrl-C again to end at once");
+        tell!("\nstopping; Ctrl-C again to end at once");
         interrupt(1);
         let interrupt = interrupt.clone();
         // A cell that begins forgets what was asked of the one before it.

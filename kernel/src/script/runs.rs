@@ -210,7 +210,7 @@ mod functions {
     }
 
     /// Takes `n` training steps, with a live line of progress, and gives the status. An interrupt
-    /// stops it at the next step boundary; the run keeps its state and goes on from there.
+    /// stops the step it is in; the run keeps its state and goes on from there.
     ///
     /// ```rhai
     /// let model = load_model("demo");
