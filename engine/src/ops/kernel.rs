@@ -194,10 +194,12 @@ const MULTIPLICATIONS_AT_ONCE: usize = 1 << 30;
 /// Multiplications from which a product is shared out.
 const SHARED_FROM: usize = 1 << 20;
 
-/// What the columns and the rows of a tile are a multiple of, but for the last: what the innermost loop
-/// takes at a time. A tile has at least two of them, so that it is summed as the whole is.
+/// What the columns and the rows of a tile are a multiple of, but for the last: some turns of the innermost
+/// loop. A tile has at least two of them, and more than 64 rows or columns, so that it is summed as the
+/// whole is: `gemm` sums small products in another order.
 const TILE_COLUMNS: usize = 64;
-const TILE_ROWS: usize = 66;
+const TILE_ROWS: usize = 24;
+const TILE_ROWS_OF_FEW_COLUMNS: usize = 66;
 
 /// [`gemm`] on all threads, in tiles of C, none of them begun after a stop: C is no result then.
 ///
@@ -227,7 +229,11 @@ pub(crate) unsafe fn gemm_until<T: Real>(
     let even =
         many >= 4 * threads || (n.is_multiple_of(TILE_COLUMNS) && many.is_multiple_of(threads));
     let by_columns = a.col == 1 && even && many >= 2 * threads;
-    let (length, unit) = if by_columns { (n, TILE_COLUMNS) } else { (m, TILE_ROWS) };
+    let (length, unit) = match by_columns {
+        true => (n, TILE_COLUMNS),
+        false if n > 64 => (m, TILE_ROWS),
+        false => (m, TILE_ROWS_OF_FEW_COLUMNS),
+    };
     let units = length.div_ceil(unit);
     let share = if by_columns && many >= 4 * threads { 2 * threads } else { threads };
     let tiles = share.max(work.div_ceil(MULTIPLICATIONS_AT_ONCE)).min(units / 2).max(1);
