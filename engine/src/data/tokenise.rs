@@ -20,7 +20,7 @@ use crate::progress::{Progress, Watch};
 pub(super) const PIECE: usize = 64 << 10;
 
 /// Text a thread tokenises before the work looks whether it is to stop, bytes: some 30 ms.
-const BYTES_PER_THREAD: usize = 2 * PIECE;
+const BYTES_PER_THREAD: usize = PIECE;
 
 /// Most text in a chunk, bytes; one document may be longer.
 const CHUNK: usize = 4 << 20;
