@@ -241,7 +241,8 @@ mod tests {
         let found = measure(0.0, &Unwatched).unwrap();
         assert_eq!((found.passes, found.tokens), (3, 16));
         assert!(found.tokens_per_second > 0.0);
-        assert!(measure(0.02, &Unwatched).unwrap().passes > 3);
+        // Half a second: a busy machine may take 100 ms for a pass of microseconds.
+        assert!(measure(0.5, &Unwatched).unwrap().passes > 3);
         assert!(measure(60.0, &Stop).unwrap_err().is_interrupted());
     }
 }
