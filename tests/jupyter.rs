@@ -27,6 +27,8 @@ mod python;
 mod raw;
 #[path = "jupyter/rubbish.rs"]
 mod rubbish;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -22,6 +22,8 @@ mod command;
 mod endurance;
 #[path = "rust_cells/evcxr.rs"]
 mod evcxr;
+#[path = "support/suite.rs"]
+mod jupyter_suite;
 #[path = "rust_cells/places.rs"]
 mod places;
 #[path = "support/python.rs"]
