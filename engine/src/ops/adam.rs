@@ -143,7 +143,7 @@ fn update_part<T: Real>(
         .for_each(|(((w, m), v), place)| {
             let nothing = vec![T::zero(); columns];
             let mut row = nothing.clone();
-            vectorised(|| {
+            vectorised!({
                 let rows = w.chunks_exact_mut(columns).zip(m.chunks_exact_mut(columns));
                 for (((w, m), v), place) in rows.zip(v.chunks_exact_mut(columns)).zip(place) {
                     let g = match (place, part.cols) {
@@ -209,7 +209,7 @@ fn update<T: Real>(w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: &AdamSt
         .zip(m.par_chunks_mut(CHUNK))
         .zip(v.par_chunks_mut(CHUNK))
         .zip(g.par_chunks(CHUNK))
-        .for_each(|(((w, m), v), g)| vectorised(|| rule.apply(w, m, v, g)));
+        .for_each(|(((w, m), v), g)| vectorised!(rule.apply(w, m, v, g)));
 }
 
 /// Calls `f` with the elements of a CPU tensor, to be changed in place.

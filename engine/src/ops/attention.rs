@@ -116,27 +116,9 @@ impl<T: Real> Shelf<T> {
 
 /// Copies one head out of a (T, heads*E) slab and turns it by its positions.
 fn turn<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: &mut [T]) {
-    let half = s.e / 2;
-    vectorised(|| {
+    vectorised!({
         for t in 0..s.t {
-            let (xa, xb) = x[t * stride..][..2 * half].split_at(half);
-            let (ya, yb) = out[t * s.e..][..2 * half].split_at_mut(half);
-            let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
-            // Eight at a time, as values: the compiler need not ask whether the rows overlap.
-            let mut i = 0;
-            while i + 8 <= half {
-                let of = |x: &[T]| -> [T; 8] { std::array::from_fn(|l| x[i + l]) };
-                let (a, b, c, s) = (of(xa), of(xb), of(cos), of(sin));
-                let u: [T; 8] = std::array::from_fn(|l| a[l] * c[l] - b[l] * s[l]);
-                let v: [T; 8] = std::array::from_fn(|l| b[l] * c[l] + a[l] * s[l]);
-                ya[i..i + 8].copy_from_slice(&u);
-                yb[i..i + 8].copy_from_slice(&v);
-                i += 8;
-            }
-            for i in i..half {
-                ya[i] = xa[i] * cos[i] - xb[i] * sin[i];
-                yb[i] = xb[i] * cos[i] + xa[i] * sin[i];
-            }
+            turn_row(&x[t * stride..][..s.e], rope, t, T::one(), &mut out[t * s.e..][..s.e]);
         }
     });
 }
@@ -147,20 +129,42 @@ fn turn<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: &mut 
 /// `out` points at token 0 of the head in a slab of `s.t` rows of `stride` elements; no other task
 /// touches these `s.e` columns.
 unsafe fn turn_back<T: Real>(x: &[T], stride: usize, s: Size, rope: (&[T], &[T]), out: *mut T) {
-    let half = s.e / 2;
-    vectorised(|| {
+    vectorised!({
         for t in 0..s.t {
             // SAFETY: row t of the slab, by the caller's promise.
-            let y = unsafe { std::slice::from_raw_parts_mut(out.add(t * stride), 2 * half) };
-            let (ya, yb) = y.split_at_mut(half);
-            let (xa, xb) = x[t * s.e..][..2 * half].split_at(half);
-            let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
-            for i in 0..half {
-                ya[i] = xa[i] * cos[i] + xb[i] * sin[i];
-                yb[i] = xb[i] * cos[i] - xa[i] * sin[i];
-            }
+            let y = unsafe { std::slice::from_raw_parts_mut(out.add(t * stride), s.e) };
+            turn_row(&x[t * s.e..][..s.e], rope, t, -T::one(), y);
         }
     });
+}
+
+/// Turns a row of one head by position `t`, or back by it where `way` is -1.
+#[inline(always)]
+fn turn_row<T: Real>(x: &[T], rope: (&[T], &[T]), t: usize, way: T, y: &mut [T]) {
+    let half = x.len() / 2;
+    let (xa, xb) = x.split_at(half);
+    let (ya, yb) = y.split_at_mut(half);
+    let (cos, sin) = (&rope.0[t * half..][..half], &rope.1[t * half..][..half]);
+    // Eight at a time, as values: the compiler need not ask whether the rows overlap.
+    let eights = half / 8;
+    let (a8, b8) = (&xa.as_chunks::<8>().0[..eights], &xb.as_chunks::<8>().0[..eights]);
+    let (c8, s8) = (&cos.as_chunks::<8>().0[..eights], &sin.as_chunks::<8>().0[..eights]);
+    let (u8, v8) = (ya.as_chunks_mut::<8>().0, yb.as_chunks_mut::<8>().0);
+    for (j, (u, v)) in u8.iter_mut().zip(v8).enumerate() {
+        let (a, b, c, s) = (a8[j], b8[j], c8[j], s8[j]);
+        let (mut first, mut second) = (a, b);
+        for i in 0..8 {
+            let s = s[i] * way;
+            first[i] = a[i] * c[i] - b[i] * s;
+            second[i] = b[i] * c[i] + a[i] * s;
+        }
+        (*u, *v) = (first, second);
+    }
+    for i in 8 * eights..half {
+        let s = sin[i] * way;
+        ya[i] = xa[i] * cos[i] - xb[i] * s;
+        yb[i] = xb[i] * cos[i] + xa[i] * s;
+    }
 }
 
 /// Fills the lower triangle of `p` (T, T) with attention weights; what lies right of the diagonal
@@ -183,19 +187,20 @@ fn weights<T: Real>(q: &[T], k: &[T], s: Size, p: &mut [T]) {
                 false,
             );
         }
-        vectorised(|| {
+        vectorised!({
             for i in r0..r0 + r {
                 let row = &mut p[i * s.t..][..n];
-                let (live, dead) = row.split_at_mut(i + 1);
-                let top = largest(live);
-                for x in live.iter_mut() {
+                let top = largest(&row[..i + 1]);
+                // Some of what lies right of the diagonal too: whole vectors, and no numbers one by one.
+                let some = (i + 1).next_multiple_of(16).min(n);
+                for x in &mut row[..some] {
                     *x = ((*x - top) * scale).exp_fast();
                 }
-                let inverse = T::one() / sum(live);
-                for x in live.iter_mut() {
+                let inverse = T::one() / sum(&row[..i + 1]);
+                for x in &mut row[..some] {
                     *x *= inverse;
                 }
-                dead.fill(T::zero());
+                row[i + 1..].fill(T::zero());
             }
         });
     }
@@ -320,7 +325,7 @@ pub(crate) unsafe fn attend_back<T: Real>(
                             false,
                         )
                     };
-                    vectorised(|| {
+                    vectorised!({
                         for i in r0..r0 + r {
                             let at = h_at + i * hw;
                             let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);

@@ -56,7 +56,7 @@ pub fn distillation(
     let (ce, kl, grad) = with_real!(student.dtype(), "distillation", T => {
         with_slice::<T, _>(student, |x| with_slice::<T, _>(&teacher, |y| {
             let mut grad = x.to_vec();
-            let (ce, kl) = kernel.run(&mut grad, y, v, targets);
+            let (ce, kl) = kernel.run(&mut grad, y, (v, v), targets);
             Ok((ce / count, kl / count, tensor(grad, (n, v), student)?))
         }))
     })?;
@@ -77,23 +77,31 @@ pub(crate) struct DistilledRows {
 
 impl DistilledRows {
     /// Cross-entropy and t² KL of rows of logits `x (N, V)` beside a teacher's `y (N, V)`, each summed, in
-    /// nats; in the place of the logits comes the gradient of the mixture's mean.
-    pub fn run<T: Real>(self, x: &mut [T], y: &[T], v: usize, targets: &[u32]) -> (f64, f64) {
+    /// nats; in the place of the logits comes the gradient of the mixture's mean. Rows of logits begin
+    /// `row` apart.
+    pub fn run<T: Real>(
+        self,
+        x: &mut [T],
+        y: &[T],
+        (v, row): (usize, usize),
+        targets: &[u32],
+    ) -> (f64, f64) {
         let (w, t) = (self.weight, self.temperature);
         let (text, taught) = (T::of((1.0 - w) / self.count), T::of(w * t / self.count));
         let cooler = T::of(1.0 / t);
         let rows = rows_per_task(v);
         let parts: Vec<(f64, f64)> = x
-            .par_chunks_mut(v * rows)
+            .par_chunks_mut(row * rows)
             .zip(y.par_chunks(v * rows))
             .zip(targets.par_chunks(rows))
             .map(|((x, y), targets)| {
-                vectorised(|| {
+                vectorised!({
                     let (mut ce, mut kl) = (0.0, 0.0);
                     let mut p = vec![T::zero(); v];
                     let mut q = vec![T::zero(); v];
-                    let rows = x.chunks_exact_mut(v).zip(y.chunks_exact(v));
+                    let rows = x.chunks_exact_mut(row).zip(y.chunks_exact(v));
                     for ((x, y), &target) in rows.zip(targets) {
+                        let x = &mut x[..v];
                         if target == IGNORE {
                             x.fill(T::zero());
                             continue;

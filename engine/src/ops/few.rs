@@ -28,7 +28,7 @@ pub(crate) fn few_rows<T: Real>(x: &[T], w: &[T], k: usize, into: Into<'_, T>, p
     debug_assert!(column + w.len() / k <= width && out.len() >= n * width);
     let out = Shared::of(out);
     let block = |first: usize, w: &[T]| {
-        vectorised(|| {
+        vectorised!({
             for (j, w) in w.chunks_exact(k).enumerate() {
                 for (i, x) in x.chunks_exact(k).enumerate() {
                     let y = dot(x, w);

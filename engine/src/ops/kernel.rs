@@ -91,10 +91,31 @@ macro_rules! with_real {
 }
 pub(crate) use with_real;
 
-/// Runs `body` compiled for the widest vector unit of this machine.
-#[inline(always)]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
+/// Gives an expression, compiled for every vector unit there is and run on the widest of this machine.
+///
+/// A macro, because the expression has to be a closure that is always inlined: left to itself the compiler
+/// compiles a large one once, for the smallest unit. What it calls has to be inlined too.
+macro_rules! vectorised {
+    ($body:expr) => {
+        pulp::Arch::new().dispatch($crate::ops::kernel::Inlined(
+            #[inline(always)]
+            || $body,
+        ))
+    };
+}
+pub(crate) use vectorised;
+
+/// A closure to run on a vector unit. A plain one would be called through `FnOnce::call_once`, which nobody
+/// can have inlined.
+pub(crate) struct Inlined<F>(pub F);
+
+impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Inlined<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn call(mut self) -> R {
+        (self.0)()
+    }
 }
 
 /// The elements of a contiguous operand.
@@ -316,6 +337,27 @@ pub(crate) fn sum<T: Real>(a: &[T]) -> T {
     total
 }
 
+/// e to the power `x - top` in the place of each x, and what [`sum`] gives of them.
+#[inline(always)]
+pub(crate) fn exp_and_sum<T: Real>(x: &mut [T], top: T) -> T {
+    let mut sums = [T::zero(); 16];
+    let mut total = T::zero();
+    let (blocks, rest) = x.as_chunks_mut::<16>();
+    for x in rest {
+        *x = (*x - top).exp_fast();
+        total += *x;
+    }
+    for x in blocks {
+        let mut y = *x;
+        for i in 0..16 {
+            y[i] = (y[i] - top).exp_fast();
+            sums[i] += y[i];
+        }
+        *x = y;
+    }
+    sums.iter().fold(total, |total, &s| total + s)
+}
+
 /// The largest element, -inf for none.
 #[inline(always)]
 pub(crate) fn largest<T: Real>(a: &[T]) -> T {
@@ -334,6 +376,12 @@ pub(crate) fn largest<T: Real>(a: &[T]) -> T {
         top = if x > top { x } else { top };
     }
     top
+}
+
+/// How far apart rows of `width` elements best begin that are read column by column: at an odd number of
+/// cache lines. At a power of two all of a column would compete for few places of a cache.
+pub(crate) fn apart(width: usize) -> usize {
+    (width.div_ceil(16) | 1) * 16
 }
 
 /// Rows a task takes when a row has `width` elements.
@@ -372,7 +420,7 @@ pub(crate) fn squares<T: Real>(x: &[T]) -> f64 {
     let parts: Vec<f64> = x
         .par_chunks(CHUNK)
         .map(|x| {
-            vectorised(|| {
+            vectorised!({
                 let mut sums = [0f64; 8];
                 for x in x.chunks(8) {
                     for (s, &x) in sums.iter_mut().zip(x) {

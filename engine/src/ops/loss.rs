@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use super::elsewhere;
 use super::kernel::{
-    Real, largest, rows_per_task, slice, sum, tensor, vectorised, with_real, with_slice,
+    Real, exp_and_sum, largest, rows_per_task, slice, sum, tensor, vectorised, with_real,
+    with_slice,
 };
 
 /// The target of a position that does not count (the last of each sequence).
@@ -43,7 +44,7 @@ pub fn token_losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
     }
     let host = logits.to_device(&candle_core::Device::Cpu)?;
     with_real!(host.dtype(), "token-losses", T => with_slice::<T, _>(&host, |x| {
-        Ok(losses_of_rows(x, v, targets))
+        Ok(losses_of_rows(x, (v, v), targets))
     }))
 }
 
@@ -56,7 +57,7 @@ impl CrossEntropy {
     fn forward<T: Real>(&self, x: &[T], v: usize) -> (f64, Vec<T>) {
         let count = counted(&self.targets);
         let mut grad = x.to_vec();
-        (cross_entropy_rows(&mut grad, v, &self.targets, 1.0 / count) / count, grad)
+        (cross_entropy_rows(&mut grad, (v, v), &self.targets, 1.0 / count) / count, grad)
     }
 }
 
@@ -66,31 +67,29 @@ pub(crate) fn counted(targets: &[u32]) -> f64 {
 }
 
 /// Losses of rows of logits `x (N, V)`, summed, in nats; in the place of the logits comes the gradient of
-/// the sum times `share`.
+/// the sum times `share`. Rows of `v` elements begin `row` apart.
 pub(crate) fn cross_entropy_rows<T: Real>(
     x: &mut [T],
-    v: usize,
+    (v, row): (usize, usize),
     targets: &[u32],
     share: f64,
 ) -> f64 {
     let share = T::of(share);
     let rows = rows_per_task(v);
     let parts: Vec<f64> = x
-        .par_chunks_mut(v * rows)
+        .par_chunks_mut(row * rows)
         .zip(targets.par_chunks(rows))
         .map(|(x, y)| {
-            vectorised(|| {
+            vectorised!({
                 let mut total = 0.0;
-                for (x, &y) in x.chunks_exact_mut(v).zip(y) {
+                for (x, &y) in x.chunks_exact_mut(row).zip(y) {
+                    let x = &mut x[..v];
                     if y == IGNORE {
                         x.fill(T::zero());
                         continue;
                     }
                     let (top, hit) = (largest(x), x[y as usize]);
-                    for x in x.iter_mut() {
-                        *x = (*x - top).exp_fast();
-                    }
-                    let mass = sum(x);
+                    let mass = exp_and_sum(x, top);
                     let k = share / mass;
                     for x in x.iter_mut() {
                         *x *= k;
@@ -105,13 +104,19 @@ pub(crate) fn cross_entropy_rows<T: Real>(
     parts.iter().sum()
 }
 
-/// The loss of each row of logits `x (N, V)` that counts, in their order, in nats.
-pub(crate) fn losses_of_rows<T: Real>(x: &[T], v: usize, targets: &[u32]) -> Vec<f64> {
-    x.par_chunks(v)
+/// The loss of each row of logits `x (N, V)` that counts, in their order, in nats; rows as in
+/// [`cross_entropy_rows`].
+pub(crate) fn losses_of_rows<T: Real>(
+    x: &[T],
+    (v, row): (usize, usize),
+    targets: &[u32],
+) -> Vec<f64> {
+    x.par_chunks(row)
         .zip(targets)
         .filter(|&(_, &y)| y != IGNORE)
         .map(|(x, &y)| {
-            vectorised(|| {
+            vectorised!({
+                let x = &x[..v];
                 let top = largest(x);
                 let (mut total, mut some) = (T::zero(), [T::zero(); 256]);
                 for x in x.chunks(some.len()) {

@@ -68,7 +68,7 @@ impl RmsNorm {
         let mut y = vec![T::zero(); x.len()];
         let block = d * rows_per_task(d);
         y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
-            vectorised(|| {
+            vectorised!({
                 for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
                     let r = inverse_rms(x, &keep, count, eps);
                     for i in 0..d {
@@ -92,7 +92,7 @@ impl RmsNorm {
             .zip(g.par_chunks(block))
             .map(|((dx, x), g)| {
                 let mut gxr = vec![T::zero(); d];
-                vectorised(|| {
+                vectorised!({
                     for ((dx, x), g) in
                         dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(g.chunks_exact(d))
                     {
@@ -149,7 +149,9 @@ pub(crate) fn norm_rows<T: Real>(x: &[T], norm: &NormScale<T>, y: &mut [T]) {
     let d = scale.len();
     let block = d * rows_per_task(d);
     y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
-        vectorised(|| {
+        vectorised!({
+            // All as long as the compiler sees a row to be: it asks once, not at every element.
+            let (scale, keep) = (&scale[..d], &keep[..d]);
             for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
                 let r = inverse_rms(x, keep, *count, *eps);
                 for i in 0..d {
@@ -177,8 +179,9 @@ pub(crate) fn norm_rows_back<T: Real>(
         .zip(x.par_chunks(block))
         .zip(g.par_chunks_mut(block))
         .map(|((dx, x), g)| {
-            let mut gxr = vec![T::zero(); d];
-            vectorised(|| {
+            let mut sums = vec![T::zero(); d];
+            vectorised!({
+                let (scale, keep, gxr) = (&scale[..d], &keep[..d], &mut sums[..d]);
                 let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d));
                 for ((dx, x), g) in rows.zip(g.chunks_exact_mut(d)) {
                     let r = inverse_rms(x, keep, *count, *eps);
@@ -193,7 +196,7 @@ pub(crate) fn norm_rows_back<T: Real>(
                     }
                 }
             });
-            gxr
+            sums
         })
         .collect();
     in_order(parts, d)
@@ -210,7 +213,7 @@ pub(crate) fn norm_heads<T: Real>(
 ) {
     let (block, e) = (width * rows_per_task(width), by.0.scale.len());
     y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
-        vectorised(|| {
+        vectorised!({
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                 let turned = split.0 + split.1;
                 y[turned..].copy_from_slice(&x[turned..]);
@@ -241,7 +244,7 @@ pub(crate) fn norm_heads_back<T: Real>(
         .zip(x.par_chunks(block))
         .map(|(g, x)| {
             let mut both = vec![T::zero(); 2 * e];
-            vectorised(|| {
+            vectorised!({
                 for (g, x) in g.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                     let heads = g[..split.0 + split.1].chunks_exact_mut(e).zip(x.chunks_exact(e));
                     for (h, (g, x)) in heads.enumerate() {

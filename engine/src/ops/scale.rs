@@ -45,7 +45,7 @@ impl ScaleColumns {
         let mut y = vec![T::zero(); x.len()];
         let block = columns * rows_per_task(columns);
         y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
-            vectorised(|| {
+            vectorised!({
                 for (y, x) in y.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
                     for i in 0..columns {
                         y[i] = x[i] * full[i];
@@ -78,7 +78,7 @@ fn column_sums<T: Real>(a: &[T], b: &[T], columns: usize) -> Vec<T> {
         .zip(b.par_chunks(block))
         .map(|(a, b)| {
             let mut total = vec![T::zero(); columns];
-            vectorised(|| {
+            vectorised!({
                 for (a, b) in a.chunks_exact(columns).zip(b.chunks_exact(columns)) {
                     for i in 0..columns {
                         total[i] += a[i] * b[i];
@@ -144,7 +144,7 @@ impl GatedSum {
         let block = d * rows_per_task(d);
         y.par_chunks_mut(block).zip(x.par_chunks(block)).zip(o.par_chunks(block)).for_each(
             |((y, x), o)| {
-                vectorised(|| {
+                vectorised!({
                     for ((y, x), o) in
                         y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(o.chunks_exact(d))
                     {

@@ -29,7 +29,7 @@ impl SwiGlu {
         let block = f * rows_per_task(f);
         y.par_chunks_mut(block).zip(gate.par_chunks(block)).zip(up.par_chunks(block)).for_each(
             |((y, g), u)| {
-                vectorised(|| {
+                vectorised!({
                     for ((y, g), u) in
                         y.chunks_exact_mut(f).zip(g.chunks_exact(f)).zip(u.chunks_exact(f))
                     {
@@ -55,7 +55,7 @@ impl SwiGlu {
             .zip(grad.par_chunks(block))
             .map(|((((dg, du), g), u), grad)| {
                 let mut dz = vec![T::zero(); f];
-                vectorised(|| {
+                vectorised!({
                     for r in 0..g.len() / f {
                         let at = r * f;
                         let (dg, du) = (&mut dg[at..at + f], &mut du[at..at + f]);
@@ -81,9 +81,10 @@ impl SwiGlu {
 pub(crate) fn swiglu_rows<T: Real>(gu: &[T], f: usize, y: &mut [T]) {
     let rows = rows_per_task(f);
     y.par_chunks_mut(f * rows).zip(gu.par_chunks(2 * f * rows)).for_each(|(y, gu)| {
-        vectorised(|| {
+        vectorised!({
             for (y, gu) in y.chunks_exact_mut(f).zip(gu.chunks_exact(2 * f)) {
                 let (g, u) = gu.split_at(f);
+                let (y, u) = (&mut y[..f], &u[..f]);
                 for i in 0..f {
                     y[i] = g[i] / (T::one() + (-g[i]).exp_fast()) * u[i];
                 }
@@ -97,9 +98,10 @@ pub(crate) fn swiglu_rows<T: Real>(gu: &[T], f: usize, y: &mut [T]) {
 pub(crate) fn swiglu_rows_back<T: Real>(gu: &mut [T], f: usize, dy: &mut [T]) {
     let rows = rows_per_task(f);
     dy.par_chunks_mut(f * rows).zip(gu.par_chunks_mut(2 * f * rows)).for_each(|(dy, gu)| {
-        vectorised(|| {
+        vectorised!({
             for (dy, gu) in dy.chunks_exact_mut(f).zip(gu.chunks_exact_mut(2 * f)) {
                 let (g, u) = gu.split_at_mut(f);
+                let (dy, u) = (&mut dy[..f], &mut u[..f]);
                 for i in 0..f {
                     let s = T::one() / (T::one() + (-g[i]).exp_fast());
                     let silu = g[i] * s;

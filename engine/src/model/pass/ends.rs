@@ -12,7 +12,7 @@ use super::space::{Temps, fit};
 use super::sums::Sums;
 use crate::gate::GateKind;
 use crate::ops::distill::DistilledRows;
-use crate::ops::kernel::{Real, clear, gemm_until, rows, rows_per_task};
+use crate::ops::kernel::{Real, apart, clear, gemm_until, rows, rows_per_task};
 use crate::ops::loss::{counted, cross_entropy_rows, losses_of_rows};
 use crate::ops::norm::{NormScale, norm_rows, norm_rows_back};
 
@@ -111,6 +111,19 @@ impl<T: Real> Net<'_, T> {
         (LOGITS_AT_ONCE / self.vocab()).max(ROWS_AT_ONCE).min(self.n)
     }
 
+    /// The logits of the normed rows `a`, in rows that begin [`apart`].
+    fn logits<'t>(&self, a: &[T], head: &[T], buffer: &'t mut Vec<T>) -> &'t mut [T] {
+        let (d, v) = (self.d(), self.vocab());
+        let (r, row) = (a.len() / d, apart(v));
+        let logits = fit(buffer, r * row);
+        let (a, head) = (rows(a, d), rows(head, d).t());
+        // SAFETY: a is (r, d), head is (v, d), logits is (r, v) in rows of `row` elements and ours.
+        unsafe {
+            gemm_until(self.stop, r, v, d, logits.as_mut_ptr(), row, a, head, false);
+        }
+        logits
+    }
+
     fn final_norm(&self) -> NormScale<T> {
         let w = self.compact(self.at.norm);
         NormScale::new(&w, self.gates.hidden.as_deref(), self.eps)
@@ -142,35 +155,21 @@ impl<T: Real> Net<'_, T> {
             false => None,
         };
         let (mut cross_entropy, mut divergence) = (0.0, 0.0);
-        let step = self.rows_at_once();
+        let (step, row) = (self.rows_at_once(), apart(v));
         for (block, (a, targets)) in a.chunks_mut(step * d).zip(targets.chunks(step)).enumerate() {
             if self.stop.raised() {
                 break;
             }
             let r = targets.len();
-            let logits = fit(logits, r * v);
-            // SAFETY: a is (r, d), head is (v, d), logits is (r, v) and ours.
-            unsafe {
-                gemm_until(
-                    self.stop,
-                    r,
-                    v,
-                    d,
-                    logits.as_mut_ptr(),
-                    v,
-                    rows(a, d),
-                    rows(head, d).t(),
-                    false,
-                );
-            }
+            let logits = self.logits(a, head, logits);
             match taught {
                 None => {
-                    cross_entropy += cross_entropy_rows(logits, v, targets, share / count);
+                    cross_entropy += cross_entropy_rows(logits, (v, row), targets, share / count);
                 }
                 Some((teacher, weight, temperature)) => {
                     let teacher = &teacher[block * step * v..][..r * v];
                     let mixed = DistilledRows { weight, temperature, count: count / share };
-                    let (ce, kl) = mixed.run(logits, teacher, v, targets);
+                    let (ce, kl) = mixed.run(logits, teacher, (v, row), targets);
                     cross_entropy += ce;
                     divergence += kl;
                 }
@@ -184,7 +183,7 @@ impl<T: Real> Net<'_, T> {
                     (false, Some(at)) => (&mut sums.flat[at..at + v * d], block > 0),
                     (false, None) => (fit(dhead, v * d), block > 0),
                 };
-                let g = rows(logits, v).t();
+                let g = rows(logits, row).t();
                 // SAFETY: logits is (r, v), a is (r, d), out is (v, d) and ours.
                 unsafe { gemm_until(self.stop, v, d, r, out.as_mut_ptr(), d, g, rows(a, d), add) };
             }
@@ -197,7 +196,7 @@ impl<T: Real> Net<'_, T> {
                     v,
                     a.as_mut_ptr(),
                     d,
-                    rows(logits, v),
+                    rows(logits, row),
                     rows(head, d),
                     false,
                 )
@@ -232,23 +231,8 @@ impl<T: Real> Net<'_, T> {
             if self.stop.raised() {
                 break;
             }
-            let r = targets.len();
-            let logits = fit(logits, r * v);
-            // SAFETY: a is (r, d), head is (v, d), logits is (r, v) and ours.
-            unsafe {
-                gemm_until(
-                    self.stop,
-                    r,
-                    v,
-                    d,
-                    logits.as_mut_ptr(),
-                    v,
-                    rows(a, d),
-                    rows(head, d).t(),
-                    false,
-                );
-            }
-            all.extend(losses_of_rows(logits, v, targets));
+            let logits = self.logits(a, head, logits);
+            all.extend(losses_of_rows(logits, (v, apart(v)), targets));
         }
         all
     }

@@ -438,7 +438,7 @@ fn column_sums<T: Real>(x: &[T], width: usize) -> Vec<T> {
         .par_chunks(width * rows_per_task(width))
         .map(|x| {
             let mut total = vec![T::zero(); width];
-            vectorised(|| {
+            vectorised!({
                 for x in x.chunks_exact(width) {
                     total.iter_mut().zip(x).for_each(|(t, &x)| *t += x);
                 }

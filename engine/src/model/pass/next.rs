@@ -276,7 +276,7 @@ impl<'a, T: Real> ByHand<'a, T> {
                 let c = unsafe { shared.at((i * heads.h + h) * e) };
                 // SAFETY: as above; e elements of the row.
                 let c = unsafe { std::slice::from_raw_parts_mut(c, e) };
-                vectorised(|| {
+                vectorised!({
                     p.fill(T::zero());
                     for (keys, &q) in keys.chunks_exact(positions).zip(&q) {
                         let q = q * scale;

@@ -46,7 +46,7 @@ pub(super) fn gather<T: Real>(w: &[T], part: Part<'_>, by: Factors<'_, T>, out: 
     // Numbers far apart: a task of fewer of them takes as long.
     let rows = rows_per_task(4 * width);
     out.par_chunks_mut(width * rows).enumerate().for_each(|(block, out)| {
-        vectorised(|| {
+        vectorised!({
             for (r, out) in out.chunks_exact_mut(width).enumerate() {
                 let i = block * rows + r;
                 let w = &w[part.rows.at(i) * part.columns..][..part.columns];
@@ -140,7 +140,7 @@ pub(super) fn unfold<T: Real>(
             let mut col = vec![T::zero(); width];
             let mut row = Vec::with_capacity(rows);
             let mut product = vec![T::zero(); width];
-            vectorised(|| {
+            vectorised!({
                 for (r, dw) in dw.chunks_exact_mut(width).enumerate() {
                     let i = block * rows + r;
                     let at = part.rows.at(i) * part.columns;
