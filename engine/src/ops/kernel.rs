@@ -221,6 +221,7 @@ const SHARED_FROM: usize = 1 << 20;
 const TILE_COLUMNS: usize = 64;
 const TILE_ROWS: usize = 24;
 const TILE_ROWS_OF_FEW_COLUMNS: usize = 66;
+const TILE_COLUMNS_OF_FEW_ROWS: usize = 16;
 
 /// [`gemm`] on all threads, in tiles of C, none of them begun after a stop: C is no result then.
 ///
@@ -249,14 +250,18 @@ pub(crate) unsafe fn gemm_until<T: Real>(
     let many = n / TILE_COLUMNS;
     let even =
         many >= 4 * threads || (n.is_multiple_of(TILE_COLUMNS) && many.is_multiple_of(threads));
-    let by_columns = a.col == 1 && even && many >= 2 * threads;
+    let large = a.col == 1 && even && many >= 2 * threads;
+    // Too few rows for every thread: columns, where the rows are enough for a tile by themselves.
+    let few = m > 64 && m.div_ceil(TILE_ROWS) < 2 * threads && n >= 4 * TILE_COLUMNS_OF_FEW_ROWS;
+    let by_columns = large || few;
     let (length, unit) = match by_columns {
-        true => (n, TILE_COLUMNS),
+        true if large => (n, TILE_COLUMNS),
+        true => (n, TILE_COLUMNS_OF_FEW_ROWS),
         false if n > 64 => (m, TILE_ROWS),
         false => (m, TILE_ROWS_OF_FEW_COLUMNS),
     };
     let units = length.div_ceil(unit);
-    let share = if by_columns && many >= 4 * threads { 2 * threads } else { threads };
+    let share = if large && many >= 4 * threads { 2 * threads } else { threads };
     let tiles = share.max(work.div_ceil(MULTIPLICATIONS_AT_ONCE)).min(units / 2).max(1);
     let (a_at, b_at, into) = (Shared(a.at.cast_mut()), Shared(b.at.cast_mut()), Shared(c));
     let ((ar, ac), (br, bc)) = ((a.row, a.col), (b.row, b.col));

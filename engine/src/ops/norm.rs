@@ -141,25 +141,42 @@ impl<T: Real> NormScale<T> {
             }
         }
     }
-}
 
-/// Norms rows: `x (N, D)` into `y (N, D)`.
-pub(crate) fn norm_rows<T: Real>(x: &[T], norm: &NormScale<T>, y: &mut [T]) {
-    let NormScale { scale, keep, count, eps } = norm;
-    let d = scale.len();
-    let block = d * rows_per_task(d);
-    y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
+    /// Elements of the rows a task takes.
+    fn block(&self) -> usize {
+        self.scale.len() * rows_per_task(self.scale.len())
+    }
+
+    fn rows(&self, x: &[T], y: &mut [T]) {
+        let d = self.scale.len();
         vectorised!({
-            // All as long as the compiler sees a row to be: it asks once, not at every element.
-            let (scale, keep) = (&scale[..d], &keep[..d]);
+            // As long as a row: the compiler asks once, not at every element.
+            let (scale, keep) = (&self.scale[..d], &self.keep[..d]);
             for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-                let r = inverse_rms(x, keep, *count, *eps);
+                let r = inverse_rms(x, keep, self.count, self.eps);
                 for i in 0..d {
                     y[i] = x[i] * r * scale[i];
                 }
             }
         });
-    });
+    }
+}
+
+/// Norms rows: `x (N, D)` into `y (N, D)`.
+pub(crate) fn norm_rows<T: Real>(x: &[T], norm: &NormScale<T>, y: &mut [T]) {
+    let block = norm.block();
+    y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| norm.rows(x, y));
+}
+
+/// [`norm_rows`], with a copy of the rows into `copy`, to which what comes of them is going to be added.
+pub(crate) fn norm_and_copy<T: Real>(x: &[T], norm: &NormScale<T>, y: &mut [T], copy: &mut [T]) {
+    let block = norm.block();
+    y.par_chunks_mut(block).zip(x.par_chunks(block)).zip(copy.par_chunks_mut(block)).for_each(
+        |((y, x), copy)| {
+            norm.rows(x, y);
+            copy.copy_from_slice(x);
+        },
+    );
 }
 
 /// The backward pass of [`norm_rows`]: adds to `dx` what the gradient `g` of its output means for its

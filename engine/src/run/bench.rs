@@ -552,7 +552,7 @@ mod tests {
             heads: 5,
             ..TINY
         };
-        for keep in [1.0, 0.6] {
+        for keep in [1.0, 0.6, 0.45] {
             let of = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let options = BenchOptions { case, keep, steps: 3, device: Device::Cpu };

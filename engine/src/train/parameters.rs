@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
+use rayon::prelude::*;
 
 use super::lora::{Adapters, variable};
 use super::{AdamConfig, Lora};
@@ -50,16 +51,13 @@ impl Grads {
     /// candle's.
     pub(crate) fn squares(&self, lengths: impl Iterator<Item = usize>) -> Result<f64> {
         fn side_by_side<T: Real>(
-            mut all: &[T],
+            all: &[T],
             taken: &[Option<Taken>],
             lengths: impl Iterator<Item = usize>,
         ) -> f64 {
-            let next = |(n, taken): (usize, &Option<Taken>)| {
-                let (here, rest) = all.split_at(n);
-                all = rest;
-                squares(&here[..taken.as_ref().map_or(n, Taken::len)])
-            };
-            lengths.zip(taken).map(next).sum()
+            let of = places(all, taken, lengths);
+            let each: Vec<f64> = of.into_par_iter().map(|(g, _)| squares(g)).collect();
+            each.into_iter().sum()
         }
         match self {
             Self::Flat(Flat::Single(g), taken) => Ok(side_by_side(g, taken, lengths)),
@@ -69,19 +67,33 @@ impl Grads {
     }
 }
 
-/// Updates a tensor from its place among the gradients.
-fn by_part<T: Real>(
-    w: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
-    g: &[T],
-    taken: &Option<Taken>,
+/// The places of tensors among gradients side by side, and what of them stands there alone.
+fn places<'a, T>(
+    mut all: &'a [T],
+    taken: &'a [Option<Taken>],
+    lengths: impl Iterator<Item = usize>,
+) -> Vec<(&'a [T], Option<&'a Taken>)> {
+    let next = |(n, taken): (usize, &'a Option<Taken>)| {
+        let (here, rest) = all.split_at(n);
+        all = rest;
+        (&here[..taken.as_ref().map_or(n, Taken::len)], taken.as_ref())
+    };
+    lengths.zip(taken).map(next).collect()
+}
+
+/// Updates tensors, several at a time, from their places among the gradients.
+fn by_parts<T: Real>(
+    trained: &[&Tensor],
+    moments: &[(Tensor, Tensor)],
+    all: &[T],
+    taken: &[Option<Taken>],
     step: &AdamStep,
 ) -> Result<()> {
-    match taken {
+    let of = places(all, taken, trained.iter().map(|t| t.elem_count()));
+    trained.par_iter().zip(moments).zip(of).try_for_each(|((w, (m, v)), (g, taken))| match taken {
         None => ops::adam_by(w, m, v, g, step),
-        Some(taken) => ops::adam_part((w, m, v), &g[..taken.len()], taken.rows(), step),
-    }
+        Some(taken) => ops::adam_part((w, m, v), g, taken.rows(), step),
+    })
 }
 
 #[derive(Debug)]
@@ -276,23 +288,19 @@ impl Parameters {
         self.updates += 1;
         let AdamConfig { betas, eps, weight_decay } = self.config;
         let step = AdamStep { lr, betas, eps, weight_decay, t: self.updates, grad_scale: scale };
-        let trained = self.tensors.trained();
-        let mut at = 0;
-        for (i, ((_, w), (m, v))) in trained.into_iter().zip(&self.tensors.moments).enumerate() {
-            let here = at..at + w.elem_count();
-            at = here.end;
-            match grads {
-                Grads::Each(grads) => match self.tensors.masters.get(i) {
-                    Some(master) => ops::adam_master(master, w, m, v, &grads[i], &step)?,
-                    None => ops::adam(w, m, v, &grads[i], &step)?,
-                },
-                Grads::Flat(Flat::Single(g), taken) => {
-                    by_part(w, m, v, &g[here], &taken[i], &step)?
-                }
-                Grads::Flat(Flat::Double(g), taken) => {
-                    by_part(w, m, v, &g[here], &taken[i], &step)?
+        let trained: Vec<&Tensor> = self.tensors.trained().into_iter().map(|(_, t)| t).collect();
+        let moments = &self.tensors.moments;
+        match grads {
+            Grads::Each(grads) => {
+                for (i, ((w, g), (m, v))) in trained.iter().zip(grads).zip(moments).enumerate() {
+                    match self.tensors.masters.get(i) {
+                        Some(master) => ops::adam_master(master, w, m, v, g, &step)?,
+                        None => ops::adam(w, m, v, g, &step)?,
+                    }
                 }
             }
+            Grads::Flat(Flat::Single(g), taken) => by_parts(&trained, moments, g, taken, &step)?,
+            Grads::Flat(Flat::Double(g), taken) => by_parts(&trained, moments, g, taken, &step)?,
         }
         if let Some(adapters) = &self.tensors.adapters {
             // The tensors are handles; what is new is the sums.

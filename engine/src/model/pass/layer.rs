@@ -11,7 +11,7 @@ use super::sums::{Sums, full_rows, matters};
 use crate::gate::GateKind;
 use crate::ops::attention::{Attended, Size, attend, attend_back};
 use crate::ops::kernel::{Real, Shared, copy, gemm_until, rows, rows_per_task, vectorised};
-use crate::ops::norm::{NormScale, norm_heads, norm_heads_back, norm_rows, norm_rows_back};
+use crate::ops::norm::{NormScale, norm_and_copy, norm_heads, norm_heads_back, norm_rows_back};
 use crate::ops::swiglu::{swiglu_rows, swiglu_rows_back};
 use rayon::prelude::*;
 
@@ -37,13 +37,17 @@ impl<T: Real> Net<'_, T> {
     ) {
         let len = self.n * self.d();
         let mid = fit(&mut slot.mid, len);
-        copy(x, mid);
-        if let Some(heads) = self.heads(l) {
-            self.attention(l, &heads, (x, mid), (&mut slot.qkv, &mut slot.context), temps);
+        match self.heads(l) {
+            Some(heads) => {
+                self.attention(l, &heads, (x, mid), (&mut slot.qkv, &mut slot.context), temps);
+            }
+            None => copy(x, mid),
         }
-        copy(mid, out);
-        if let (Some(at), Some(channels)) = (self.at.layers[l].mlp, &self.live.layers[l].mlp) {
-            self.mlp((l, at), channels, (mid, out), &mut slot.gu, temps);
+        match (self.at.layers[l].mlp, &self.live.layers[l].mlp) {
+            (Some(at), Some(channels)) => {
+                self.mlp((l, at), channels, (mid, out), &mut slot.gu, temps);
+            }
+            _ => copy(mid, out),
         }
     }
 
@@ -152,7 +156,7 @@ impl<T: Real> Net<'_, T> {
     ) {
         let (n, d, width) = (self.n, self.d(), heads.width);
         let a = fit(&mut temps.a, n * d);
-        norm_rows(x, &self.norm(heads.at.norm), a);
+        norm_and_copy(x, &self.norm(heads.at.norm), a, out);
         let w = self.stack(&self.readers(heads), &mut temps.w);
         let qkv = fit(qkv, n * width);
         if let Some(bias) = heads.at.biases {
@@ -370,7 +374,7 @@ impl<T: Real> Net<'_, T> {
     ) {
         let (n, d, f) = (self.n, self.d(), channels.len());
         let b = fit(&mut temps.a, n * d);
-        norm_rows(x, &self.norm(at.norm), b);
+        norm_and_copy(x, &self.norm(at.norm), b, out);
         let w = self.stack(&self.mlp_readers(at, channels), &mut temps.w);
         let gu = fit(gu, n * 2 * f);
         let (b, wt) = (rows(b, d), rows(w, d).t());

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::live::Chosen;
-use crate::ops::kernel::{Real, Shared, clear, dot, in_order, rows_per_task, sum, vectorised};
+use crate::ops::kernel::{
+    CHUNK, Real, Shared, clear, dot, in_order, rows_per_task, sum, vectorised,
+};
 
 /// A matrix of `columns` elements a row, and what of it takes part.
 #[derive(Clone, Copy)]
@@ -43,8 +45,9 @@ impl<T> Factors<'_, T> {
 /// Copies the part of `w` that takes part, times its factors, into `out`.
 pub(super) fn gather<T: Real>(w: &[T], part: Part<'_>, by: Factors<'_, T>, out: &mut [T]) {
     let width = part.cols.len();
-    // Numbers far apart: a task of fewer of them takes as long.
-    let rows = rows_per_task(4 * width);
+    // Numbers far apart: a task of fewer of them takes as long. To share out less than that takes longer
+    // than to do it.
+    let rows = rows_per_task(if out.len() < CHUNK { width } else { 4 * width });
     out.par_chunks_mut(width * rows).enumerate().for_each(|(block, out)| {
         vectorised!({
             for (r, out) in out.chunks_exact_mut(width).enumerate() {

@@ -199,6 +199,23 @@ impl<T: Real> Sums<'_, T> {
             unsafe { gemm_until(stop, width, k, n, out.as_mut_ptr(), k, g.t(), rows(x, k), add) };
             return;
         }
+        let together = |&(place, part): &(usize, Part<'_>)| self.wants(place) && !part.is_whole();
+        if parts.len() > 1 && parts.iter().all(together) {
+            let dw = super::space::fit(buffer, width * k);
+            // SAFETY: g is (n, width), x is (n, k), dw is (width, k) and ours.
+            unsafe { gemm_until(stop, width, k, n, dw.as_mut_ptr(), k, g.t(), rows(x, k), false) };
+            let mut rest = &*dw;
+            for &(place, part) in parts {
+                let (here, after) = rest.split_at(part.len());
+                rest = after;
+                if let Some(out) = self.alone(place, part) {
+                    out.copy_from_slice(here);
+                } else if let Some(over) = self.over(place, part.columns * full_rows(part)) {
+                    scatter(here, part, over);
+                }
+            }
+            return;
+        }
         let mut column = 0;
         for &(place, part) in parts {
             let m = part.rows.len();
