@@ -10,6 +10,7 @@
 //! | `endurance.rs` | crashes, memory, files, the network: what stays |
 //! | `places.rs` | build folders, the loopback, notebooks without a front end |
 //! | `suite.rs` | Jupyter's own test suite for kernels |
+//! | `types.rs` | the types of a first cell's variables |
 
 #[expect(dead_code, reason = "the kernel's own tests use the rest of it")]
 mod support;
@@ -30,6 +31,8 @@ mod places;
 mod python;
 #[path = "rust_cells/suite.rs"]
 mod suite;
+#[path = "rust_cells/types.rs"]
+mod types;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

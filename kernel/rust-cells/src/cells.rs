@@ -42,6 +42,7 @@ pub type Answers<'a> = dyn Fn(&str, bool) -> Option<String> + 'a;
 /// A session of Rust cells.
 pub struct Cells {
     context: CommandContext,
+    library: Library,
     client: PathBuf,
     /// Where cells are built.
     folder: PathBuf,
@@ -60,21 +61,23 @@ impl Cells {
         kernel: Arc<Kernel>,
         running: Arc<AtomicBool>,
     ) -> Result<Self, String> {
-        let template =
-            template::place(&wanted.templates, &wanted.client).ok_or_else(no_compiler)?;
         fs::create_dir_all(&wanted.folder)
             .map_err(|e| format!("cannot make {}: {e}", wanted.folder.display()))?;
+        // Both ask the compiler, which takes its time.
+        let folder = wanted.folder.clone();
+        let library = thread::spawn(move || Library::beside(&folder));
+        let template =
+            template::place(&wanted.templates, &wanted.client).ok_or_else(no_compiler)?;
         if template.is_dir() {
             // A copy that fails is no reason to stop: what is missing is built.
             let _ = template::copy(&template, &wanted.folder);
         }
-        // SAFETY: no other thread of this process reads the environment yet: evcxr is started below.
-        unsafe { std::env::set_var("EVCXR_TMPDIR", &wanted.folder) };
-
         let plumbing = |e: io::Error| format!("the system gives no pipe: {e}");
         let (ours, theirs) = UnixDatagram::pair().map_err(plumbing)?;
         let (stderr, stderr_of_code) = pipe().map_err(plumbing)?;
-        let library = Library::beside(&wanted.folder);
+        let library = library.join().map_err(|_| no_compiler())?;
+        // SAFETY: no other thread of this process reads the environment yet: evcxr is started below.
+        unsafe { std::env::set_var("EVCXR_TMPDIR", &wanted.folder) };
         let mut command =
             command(wanted, theirs.as_raw_fd(), &stderr_of_code).map_err(|e| e.to_string())?;
         if let Some(path) = library.loaded_from() {
@@ -88,6 +91,7 @@ impl Cells {
         thread::spawn(move || listener.run());
 
         library.show();
+        library.name_compiler();
         let haste = haste::begin(&wanted.folder);
         let context = EvalContext::with_subprocess_command(command).map_err(error_text);
         drop(haste);
@@ -105,6 +109,7 @@ impl Cells {
         let context = CommandContext::with_eval_context(context);
         let mut cells = Self {
             context,
+            library,
             client: wanted.client.clone(),
             folder: wanted.folder.clone(),
             to_self: theirs,
@@ -115,8 +120,9 @@ impl Cells {
         cells.load_client(offline)?;
         // Before the user's own dependencies: the template belongs to everybody.
         let _ = template::keep(&wanted.folder, &template);
+        let configured = cells.run(":load_config --quiet", &AtomicBool::new(false), &|_, _| None);
         cells
-            .quiet(":load_config --quiet")
+            .ended(configured.map_err(error_text))
             .map_err(|e| format!("evcxr's configuration (evcxr.toml, init.evcxr) fails: {e}"))?;
         Ok(cells)
     }
@@ -126,28 +132,73 @@ impl Cells {
         self.context.process_handle()
     }
 
-    /// Loads the client, without the network: it has no dependencies. The `?` is one for evcxr to learn from:
-    /// it compiles the first of a session in several tries, and they cost the cell's value its display.
+    /// Loads the client. The `?` is one for evcxr to learn from: it compiles the first of a session in several
+    /// tries, and they cost the cell's value its display.
     fn load_client(&mut self, offline: bool) -> Result<(), String> {
+        let code = "#[allow(unused_imports)] use woolshed::prelude::*;\nwoolshed::begin()?;";
+        self.depend(code, offline).map_err(|e| format!("the client crate does not compile: {e}"))
+    }
+
+    /// Names the client as a dependency, without the network (it has none itself), and runs code of ours. The
+    /// manifest differs by the library's depth: rust-analyzer reads the library again when it changes, and
+    /// cargo sees no difference.
+    fn depend(&mut self, code: &str, offline: bool) -> Result<(), String> {
         let client = self.client.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
-        let code = format!(
-            ":offline 1\n:dep woolshed = {{ path = \"{client}\" }}\n\
-             #[allow(unused_imports)] use woolshed::prelude::*;\nwoolshed::begin()?;"
-        );
-        self.quiet(&code).map_err(|e| format!("the client crate does not compile: {e}"))?;
-        if !offline {
-            self.quiet(":offline 0")?;
-        }
-        Ok(())
+        let depth = " ".repeat(self.library.depth());
+        let code = format!(":offline 1\n:dep woolshed = {{ path = \"{client}\"{depth} }}\n{code}");
+        self.quiet(&code)?;
+        if offline { Ok(()) } else { self.quiet(":offline 0").map(|_| ()) }
+    }
+
+    /// Has rust-analyzer read more of the standard library, if there is more.
+    fn deepen(&mut self) -> bool {
+        self.library.deepen() && self.depend("", offline(&self.folder)).is_ok()
     }
 
     /// Runs code of ours, which has nothing to say.
     fn quiet(&mut self, code: &str) -> Result<EvalOutputs, String> {
         let result = self.context.execute(code).map_err(error_text);
+        self.ended(result)
+    }
+
+    /// What code of ours came to: a panic is a failure.
+    fn ended(&self, result: Result<EvalOutputs, String>) -> Result<EvalOutputs, String> {
         let ending = self.ending();
         match result {
             Ok(_) if ending.panicked => Err(ending.last_error),
             other => other,
+        }
+    }
+
+    /// Compiles and runs a cell. Where that fails for a type that may be one of the standard library's, more of
+    /// it is read and the cell is compiled again: of a cell that does not compile nothing has run but the
+    /// commands to the shell, and before these everything is read that helps.
+    fn run(
+        &mut self,
+        code: &str,
+        interrupted: &AtomicBool,
+        answers: &Answers<'_>,
+    ) -> Result<EvalOutputs, Error> {
+        if self.library.is_sketch() && code.lines().any(|line| line.trim_start().starts_with('!')) {
+            self.deepen();
+        }
+        loop {
+            let result = self.context.execute_with_callbacks(
+                code,
+                &mut EvalCallbacks {
+                    input_reader: &|request| {
+                        answers(&request.prompt, request.is_password).unwrap_or_default()
+                    },
+                },
+            );
+            let of_a_type = match &result {
+                Err(Error::CompilationErrors(_)) => self.library.is_sketch(),
+                Err(Error::Message(text)) => text.contains("determine type of variable"),
+                _ => false,
+            };
+            if !of_a_type || interrupted.load(Ordering::SeqCst) || !self.deepen() {
+                return result;
+            }
         }
     }
 
@@ -169,14 +220,7 @@ impl Cells {
     ) -> Value {
         let start = Instant::now();
         let before = self.variables();
-        let result = self.context.execute_with_callbacks(
-            code,
-            &mut EvalCallbacks {
-                input_reader: &|request| {
-                    answers(&request.prompt, request.is_password).unwrap_or_default()
-                },
-            },
-        );
+        let result = self.run(code, interrupted, answers);
         let ending = self.ending();
         let end = Instant::now();
         let mut done = match result {
@@ -238,14 +282,18 @@ impl Cells {
         self.quiet("woolshed::begin()?;").map(|_| ())
     }
 
-    /// Makes the first `let` of the user's as fast as the later ones: rust-analyzer reads the standard
-    /// library when it is first asked for a type in it.
+    /// Compiles the way a value is shown, which is done once a session.
     pub fn warm(&mut self) {
-        // The way a value is shown is compiled once, too.
         let _ = self.quiet("42");
-        let code =
-            "let a = vec![String::new()]; let b = a.iter().map(|s| s.len()).sum::<usize>(); b.co";
-        let _ = self.complete(code, code.len());
+    }
+
+    /// While nobody waits: has rust-analyzer read the standard library, and look a type up in it, which makes
+    /// the first `let` that needs it as fast as the later ones.
+    pub fn settle(&mut self) {
+        if self.library.is_sketch() {
+            let code = "let a = vec![String::new()]; let b = a.iter().map(|s| s.len()).sum::<usize>(); b.co";
+            let _ = self.complete(code, code.len());
+        }
     }
 
     /// The line of the cell in which a panic happened: the compiled source holds it word for word.
@@ -263,8 +311,16 @@ impl Cells {
         fitting.next().is_none().then_some(at + 1)
     }
 
+    /// A person who looks something up sees more than a sketch.
+    fn look(&mut self) {
+        if self.library.is_sketch() {
+            self.deepen();
+        }
+    }
+
     /// What can stand at a byte of the code: the answer to `complete`.
     pub fn complete(&mut self, code: &str, cursor: usize) -> Value {
+        self.look();
         let found = self.context.completions(code, floor(code, cursor)).unwrap_or_default();
         let matches: Vec<Value> = found
             .completions
@@ -277,6 +333,7 @@ impl Cells {
 
     /// Help for the name at a byte of the code: the answer to `inspect`.
     pub fn inspect(&mut self, code: &str, cursor: usize) -> Value {
+        self.look();
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
         let cursor = floor(code, cursor);
         let rest: usize =
@@ -351,10 +408,12 @@ fn command(wanted: &Wanted, socket: RawFd, stderr: &File) -> io::Result<Command>
         .env(frames::STDERR, stderr.to_string())
         .process_group(0);
     // What is set for the compiler is not for the user's code; what the user has set is.
-    match std::env::var_os(library::PLACE) {
-        Some(own) => command.env(library::PLACE, own),
-        None => command.env_remove(library::PLACE),
-    };
+    for name in [library::PLACE, library::COMPILER] {
+        match std::env::var_os(name) {
+            Some(own) => command.env(name, own),
+            None => command.env_remove(name),
+        };
+    }
     // SAFETY: between fork and exec only two calls are made, both allowed there.
     unsafe {
         command.pre_exec(move || {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 
 use crate::cells::{Cells, Wanted};
 use crate::kernel::{Kernel, PROTOCOL};
+
+/// How long nothing is asked before work is done that nobody waits for: longer than between the cells of a
+/// notebook that is run from top to bottom.
+const REST: Duration = Duration::from_millis(500);
 
 /// What both threads know.
 #[derive(Default)]
@@ -136,7 +140,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, work: &Receiver<Value>) {
-        for message in work {
+        let mut next = work.recv().ok();
+        while let Some(message) = next {
             let reply = self.answer(&message);
             let left = self.state.work.fetch_sub(1, Ordering::SeqCst) - 1;
             self.kernel.say(&reply);
@@ -146,6 +151,16 @@ impl Worker {
             {
                 cells.warm();
             }
+            next = match work.recv_timeout(REST) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Disconnected) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(cells) = &mut self.cells {
+                        cells.settle();
+                    }
+                    work.recv().ok()
+                }
+            };
         }
     }
 

@@ -1,9 +1,10 @@
-//! The standard library's sources, as rust-analyzer reads them.
+//! The standard library, as rust-analyzer reads it: more of it when more is asked.
 //!
-//! Left alone it asks cargo for the library's own dependencies, which a machine that has never been online
-//! does not have: then it knows no type of the library. And it reads everything at every change of the
-//! dependencies. A folder that holds the library's crates and no manifest is read as it lies, in half the
-//! time, without cargo.
+//! rust-analyzer finds the types of a cell's variables, and reads the library's sources for it. That takes
+//! seconds, so it begins with a sketch of the library (`sketch/`), which is enough for most first cells,
+//! and reads the crates that people use when there is time or a type is not found. Left alone it would also
+//! ask cargo for the library's own dependencies, which a machine that has never been online does not have; a
+//! folder that holds the library's crates and no manifest is read as it lies.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,29 +14,77 @@ use std::process::Command;
 /// The environment variable that says where the sources are.
 pub const PLACE: &str = "RUST_SRC_PATH";
 
+/// The environment variable that says which compiler to use.
+pub const COMPILER: &str = "RUSTC";
+
 /// The environment variable that says where Linux looks for libraries.
 pub const LOADER: &str = "LD_LIBRARY_PATH";
+
+/// The shape of the library's most used part, as files of its `std`.
+const SKETCH: [(&str, &str); 4] = [
+    ("lib.rs", include_str!("sketch/lib.rs")),
+    ("iter.rs", include_str!("sketch/iter.rs")),
+    ("num.rs", include_str!("sketch/num.rs")),
+    ("ops.rs", include_str!("sketch/ops.rs")),
+];
+
+/// The library's crates that cells name types of. The others are for processors' own instructions mostly.
+const USUAL: [&str; 3] = ["core", "alloc", "std"];
 
 /// The library that belongs to the compiler.
 #[derive(Debug)]
 pub struct Library {
-    /// Of the library; none where its sources are not installed or the user has named a place.
-    whole: Option<PathBuf>,
-    /// Of the compiled library.
+    /// Folders to read it from, the least first; none where the user has named a place.
+    depths: Vec<PathBuf>,
+    /// Which of them is read.
+    depth: usize,
+    /// The folder of the compiled library.
     compiled: Option<PathBuf>,
 }
 
 impl Library {
-    /// Makes a folder of links inside a build folder. What cannot be made is not shown.
+    /// Makes the folders inside a build folder. What cannot be made is not shown.
     pub fn beside(folder: &Path) -> Self {
         let compiled = libraries();
-        if std::env::var_os(PLACE).is_some() {
-            return Self { whole: None, compiled };
+        let mut depths = Vec::new();
+        if std::env::var_os(PLACE).is_none() {
+            let folder = folder.join("library");
+            depths.extend(sketch(&folder.join("sketch")));
+            // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/lib/rustlib/src
+            let rustlib = compiled.as_deref().and_then(|folder| folder.ancestors().nth(2));
+            if let Some(sources) = rustlib.map(|rustlib| rustlib.join("src/rust/library")) {
+                depths.extend(links(&sources, &folder.join("usual"), |name| USUAL.contains(&name)));
+                depths.extend(links(&sources, &folder.join("whole"), |_| true));
+            }
         }
-        // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/lib/rustlib/src
-        let rustlib = compiled.as_deref().and_then(|folder| folder.ancestors().nth(2));
-        let whole = rustlib.and_then(|rustlib| links(rustlib, &folder.join("library")));
-        Self { whole, compiled }
+        Self { depths, depth: 0, compiled }
+    }
+
+    /// The compiler itself: `rustc` may be a program that looks for it first and takes its time each call.
+    fn compiler(&self) -> Option<PathBuf> {
+        // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/bin
+        let sysroot = self.compiled.as_deref()?.ancestors().nth(4)?;
+        Some(sysroot.join("bin/rustc")).filter(|rustc| rustc.is_file())
+    }
+
+    /// How much is read, as a number that grows.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Whether a sketch is all that is read, though there is more.
+    pub fn is_sketch(&self) -> bool {
+        self.depth == 0 && self.depths.len() > 1
+    }
+
+    /// Shows rust-analyzer more of the library, if there is more.
+    pub fn deepen(&mut self) -> bool {
+        let more = self.depth + 1 < self.depths.len();
+        if more {
+            self.depth += 1;
+            self.show();
+        }
+        more
     }
 
     /// Where the system's loader has to look for the compiled library, besides where it looks anyway. Cells
@@ -47,30 +96,51 @@ impl Library {
         std::env::join_paths(others.chain([own])).ok()
     }
 
-    /// Shows it to rust-analyzer.
+    /// Shows it to rust-analyzer, which looks when the dependencies of the cells change.
     pub fn show(&self) {
-        if let Some(whole) = &self.whole {
+        if let Some(folder) = self.depths.get(self.depth) {
             // SAFETY: no thread of this process reads the environment other than through the standard library.
-            unsafe { std::env::set_var(PLACE, whole) };
+            unsafe { std::env::set_var(PLACE, folder) };
+        }
+    }
+
+    /// Names the compiler itself to whoever asks for one in this process, unless the user has named one.
+    pub fn name_compiler(&self) {
+        if let (None, Some(rustc)) = (std::env::var_os(COMPILER), self.compiler()) {
+            // SAFETY: as above.
+            unsafe { std::env::set_var(COMPILER, rustc) };
         }
     }
 }
 
 /// The folder of the compiled library.
 fn libraries() -> Option<PathBuf> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = std::env::var_os(COMPILER).unwrap_or_else(|| "rustc".into());
     let said = Command::new(rustc).args(["--print", "target-libdir"]).output().ok()?;
     Some(PathBuf::from(String::from_utf8(said.stdout).ok()?.trim()))
 }
 
-/// A folder of links to the library's crates.
-fn links(rustlib: &Path, folder: &Path) -> Option<PathBuf> {
-    let sources = rustlib.join("src/rust/library");
+/// A folder with the sketch. rust-analyzer takes it for the library when there is a `core`.
+fn sketch(folder: &Path) -> Option<PathBuf> {
+    for (name, files) in
+        [("core", &[("lib.rs", "")][..]), ("alloc", &[("lib.rs", "")]), ("std", &SKETCH)]
+    {
+        let source = folder.join(name).join("src");
+        fs::create_dir_all(&source).ok()?;
+        for (file, text) in files {
+            fs::write(source.join(file), text).ok()?;
+        }
+    }
+    Some(folder.to_owned())
+}
+
+/// A folder of links to those of the library's crates that are wanted.
+fn links(sources: &Path, folder: &Path, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     fs::create_dir_all(folder).ok()?;
     for entry in fs::read_dir(sources).ok()? {
         let entry = entry.ok()?;
         let link = folder.join(entry.file_name());
-        if entry.path().is_dir() && !link.exists() {
+        if entry.path().is_dir() && wanted(&entry.file_name().to_string_lossy()) && !link.exists() {
             std::os::unix::fs::symlink(entry.path(), link).ok()?;
         }
     }

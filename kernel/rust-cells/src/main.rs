@@ -18,7 +18,8 @@
 //! | `cells.rs` | evcxr: cells in, endings out |
 //! | `report.rs` | compiler errors at the lines of the cell |
 //! | `haste.rs` | a context of evcxr without the cell that it begins with |
-//! | `library.rs` | the standard library's sources, as rust-analyzer reads them |
+//! | `library.rs` | the standard library, as rust-analyzer reads it |
+//! | `sketch/*.rs` | the shape of its most used part; not compiled |
 //! | `template.rs` | a prepared build folder |
 //! | `relay.rs` | in the process that runs code: between that code and evcxr |
 //! | `markers.rs` | evcxr's markers among what a cell prints |

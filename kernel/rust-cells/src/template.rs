@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::SystemTime;
 
+use crate::library::COMPILER;
+
 /// The place of the template for the compiler in use; none when there is no compiler.
 pub fn place(templates: &Path, client: &Path) -> Option<PathBuf> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = std::env::var_os(COMPILER).unwrap_or_else(|| "rustc".into());
     let said = Command::new(rustc).arg("-vV").output().ok().filter(|o| o.status.success())?;
     let mut hasher = DefaultHasher::new();
     said.stdout.hash(&mut hasher);
