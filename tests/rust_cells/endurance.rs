@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::client::Kernel;
+use crate::support::client::{Client, Kernel};
 use crate::{clean_kernel, fails, kernel, ok, value};
 
 /// How often: the first number, or the second where the long form is asked for.
@@ -150,10 +150,21 @@ fn an_interrupt_while_a_dependency_compiles_keeps_the_variables() {
 fn a_cell_that_prints_without_end_is_stopped_by_the_second_interrupt() {
     let Some((_kernel, mut client)) = clean_kernel(&[]) else { return };
     let cell = client.send_cell("loop { println!(\"{}\", \"x\".repeat(200)); }");
-    std::thread::sleep(Duration::from_secs(4));
+    client.wait_until_running(&cell);
+    // A front end reads all the time; what it reads here nobody keeps.
+    let read_for = |client: &mut Client, seconds| {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let mut printed = 0;
+        while Instant::now() < end {
+            printed += usize::from(client.hear(Duration::from_millis(100)).is_some());
+        }
+        printed
+    };
+    assert!(read_for(&mut client, 6) > 100, "it has not begun to print");
     client.interrupt();
-    std::thread::sleep(Duration::from_secs(2));
+    assert!(read_for(&mut client, 2) > 100, "the first interrupt has stopped it");
     client.interrupt();
+    client.wait_until_idle(&cell);
     let run = client.finish(&cell);
     assert_eq!(run.error().map(|e| e.ename.as_str()), Some("Interrupted"));
     assert_eq!(value(&mut client, "1 + 1"), "2");

@@ -325,13 +325,18 @@ impl Client {
         let JupyterMessageContent::ExecuteReply(reply) = self.reply(id) else {
             panic!("the reply to {id} is no execute_reply");
         };
-        self.hear_until(id, |content| is_status(content, &ExecutionState::Idle));
+        self.wait_until_idle(id);
         CellRun { reply, said: self.said.remove(id).unwrap_or_default() }
     }
 
     /// Waits until a cell has begun to run.
     pub fn wait_until_running(&mut self, id: &str) {
         self.hear_until(id, |content| matches!(content, JupyterMessageContent::ExecuteInput(_)));
+    }
+
+    /// Waits until a cell has ended and all that it said is heard.
+    pub fn wait_until_idle(&mut self, id: &str) {
+        self.hear_until(id, |content| is_status(content, &ExecutionState::Idle));
     }
 
     /// Waits for the broadcast of a request that fits.

@@ -43,6 +43,8 @@ pub type Answers<'a> = dyn Fn(&str, bool) -> Option<String> + 'a;
 pub struct Cells {
     context: CommandContext,
     library: Library,
+    /// What can be done before it is needed is done.
+    settled: bool,
     client: PathBuf,
     /// Where cells are built.
     folder: PathBuf,
@@ -64,8 +66,8 @@ impl Cells {
         fs::create_dir_all(&wanted.folder)
             .map_err(|e| format!("cannot make {}: {e}", wanted.folder.display()))?;
         // Both ask the compiler, which takes its time.
-        let folder = wanted.folder.clone();
-        let library = thread::spawn(move || Library::beside(&folder));
+        let folder = Library::beside(&wanted.folder);
+        let library = thread::spawn(move || Library::inside(&folder));
         let template =
             template::place(&wanted.templates, &wanted.client).ok_or_else(no_compiler)?;
         if template.is_dir() {
@@ -110,6 +112,7 @@ impl Cells {
         let mut cells = Self {
             context,
             library,
+            settled: false,
             client: wanted.client.clone(),
             folder: wanted.folder.clone(),
             to_self: theirs,
@@ -282,18 +285,17 @@ impl Cells {
         self.quiet("woolshed::begin()?;").map(|_| ())
     }
 
-    /// Compiles the way a value is shown, which is done once a session.
-    pub fn warm(&mut self) {
-        let _ = self.quiet("42");
-    }
-
-    /// While nobody waits: has rust-analyzer read the standard library, and look a type up in it, which makes
-    /// the first `let` that needs it as fast as the later ones.
+    /// While nobody waits: has rust-analyzer read the standard library and look a type up in it, and compiles
+    /// the way a value is shown, so that the first cells that need it are as fast as the later ones.
     pub fn settle(&mut self) {
-        if self.library.is_sketch() {
-            let code = "let a = vec![String::new()]; let b = a.iter().map(|s| s.len()).sum::<usize>(); b.co";
-            let _ = self.complete(code, code.len());
+        if self.settled {
+            return;
         }
+        self.settled = true;
+        let code =
+            "let a = vec![String::new()]; let b = a.iter().map(|s| s.len()).sum::<usize>(); b.co";
+        let _ = self.complete(code, code.len());
+        let _ = self.quiet("42");
     }
 
     /// The line of the cell in which a panic happened: the compiled source holds it word for word.
@@ -371,6 +373,7 @@ pub fn prepare(templates: &Path, client: &Path) -> Result<(), String> {
     drop(started);
     // Hidden, and used by nobody.
     let _ = fs::remove_dir_all(&folder);
+    let _ = fs::remove_dir_all(Library::beside(&folder));
     made
 }
 
@@ -408,7 +411,7 @@ fn command(wanted: &Wanted, socket: RawFd, stderr: &File) -> io::Result<Command>
         .env(frames::STDERR, stderr.to_string())
         .process_group(0);
     // What is set for the compiler is not for the user's code; what the user has set is.
-    for name in [library::PLACE, library::COMPILER] {
+    for name in library::OURS {
         match std::env::var_os(name) {
             Some(own) => command.env(name, own),
             None => command.env_remove(name),

@@ -143,14 +143,8 @@ impl Worker {
         let mut next = work.recv().ok();
         while let Some(message) = next {
             let reply = self.answer(&message);
-            let left = self.state.work.fetch_sub(1, Ordering::SeqCst) - 1;
+            self.state.work.fetch_sub(1, Ordering::SeqCst);
             self.kernel.say(&reply);
-            if left == 0
-                && reply["say"] == "ready"
-                && let Some(cells) = &mut self.cells
-            {
-                cells.warm();
-            }
             next = match work.recv_timeout(REST) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Disconnected) => None,

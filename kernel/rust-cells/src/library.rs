@@ -12,10 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The environment variable that says where the sources are.
-pub const PLACE: &str = "RUST_SRC_PATH";
+const PLACE: &str = "RUST_SRC_PATH";
 
 /// The environment variable that says which compiler to use.
 pub const COMPILER: &str = "RUSTC";
+
+/// The environment variable that says where rustup keeps compilers.
+const RUSTUP: &str = "RUSTUP_HOME";
+
+/// The environment variable that says which of them to use.
+const TOOLCHAIN: &str = "RUSTUP_TOOLCHAIN";
+
+/// The variables that are set for the tools, not for the user's code.
+pub const OURS: [&str; 4] = [PLACE, COMPILER, RUSTUP, TOOLCHAIN];
 
 /// The environment variable that says where Linux looks for libraries.
 pub const LOADER: &str = "LD_LIBRARY_PATH";
@@ -43,12 +52,16 @@ pub struct Library {
 }
 
 impl Library {
-    /// Makes the folders inside a build folder. What cannot be made is not shown.
-    pub fn beside(folder: &Path) -> Self {
+    /// Where to make the folders for a build folder: not in it, for rust-analyzer reads whatever is in there.
+    pub fn beside(folder: &Path) -> PathBuf {
+        folder.with_extension("library")
+    }
+
+    /// Makes the folders inside this one. What cannot be made is not shown.
+    pub fn inside(folder: &Path) -> Self {
         let compiled = libraries();
         let mut depths = Vec::new();
         if std::env::var_os(PLACE).is_none() {
-            let folder = folder.join("library");
             depths.extend(sketch(&folder.join("sketch")));
             // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/lib/rustlib/src
             let rustlib = compiled.as_deref().and_then(|folder| folder.ancestors().nth(2));
@@ -58,13 +71,6 @@ impl Library {
             }
         }
         Self { depths, depth: 0, compiled }
-    }
-
-    /// The compiler itself: `rustc` may be a program that looks for it first and takes its time each call.
-    fn compiler(&self) -> Option<PathBuf> {
-        // SYSROOT/lib/rustlib/TARGET/lib and SYSROOT/bin
-        let sysroot = self.compiled.as_deref()?.ancestors().nth(4)?;
-        Some(sysroot.join("bin/rustc")).filter(|rustc| rustc.is_file())
     }
 
     /// How much is read, as a number that grows.
@@ -104,12 +110,29 @@ impl Library {
         }
     }
 
-    /// Names the compiler itself to whoever asks for one in this process, unless the user has named one.
+    /// Names the compiler to whoever asks for one in this process, unless the user has named one. Cargo keeps
+    /// what it has learnt of a compiler for one way of naming it: evcxr's calls and rust-analyzer's, which go by
+    /// rustup's programs, would each forget what the others learnt.
     pub fn name_compiler(&self) {
-        if let (None, Some(rustc)) = (std::env::var_os(COMPILER), self.compiler()) {
-            // SAFETY: as above.
-            unsafe { std::env::set_var(COMPILER, rustc) };
+        let Some(sysroot) = self.sysroot() else { return };
+        let mut names = vec![(COMPILER, sysroot.join("bin/rustc").into_os_string())];
+        let toolchains = sysroot.parent().filter(|folder| folder.ends_with("toolchains"));
+        if let (Some(rustup), Some(name)) = (toolchains.and_then(Path::parent), sysroot.file_name())
+        {
+            names.extend([(RUSTUP, rustup.into()), (TOOLCHAIN, name.to_owned())]);
         }
+        for (name, value) in names {
+            if std::env::var_os(name).is_none() {
+                // SAFETY: as above.
+                unsafe { std::env::set_var(name, value) };
+            }
+        }
+    }
+
+    /// The folder of the compiler and its library.
+    fn sysroot(&self) -> Option<&Path> {
+        // SYSROOT/lib/rustlib/TARGET/lib
+        self.compiled.as_deref()?.ancestors().nth(4)
     }
 }
 
