@@ -6,7 +6,7 @@
 //!
 //! Values that are millions of numbers are neither copied into a message nor out of one.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::packed::{self, Packed};
@@ -238,7 +238,7 @@ impl Answer {
 
 fn receive(socket: &mut Socket) -> io::Result<Answer> {
     let mut length = [0; 8];
-    socket.read_exact(&mut length)?;
+    socket.read_first(&mut length)?;
     let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
     // How it went, a kind and a count.
     let mut body = vec![0; length.min(10)];

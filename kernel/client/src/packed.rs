@@ -3,7 +3,7 @@
 //! Cells are compiled with debug assertions, in which a loop over the numbers of 100 MB takes a second; here
 //! they are handed over as they lie, where the machine's order of bytes is that of the messages.
 
-use std::io;
+use std::io::{self, Read};
 
 use crate::socket::Socket;
 

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 #[cfg(windows)]
 use std::os::windows::io::{FromRawSocket, IntoRawSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::line::introduce;
 use crate::{Error, Result};
@@ -42,15 +42,6 @@ impl Socket {
         return Err(io::ErrorKind::Unsupported.into());
     }
 
-    /// Fills the buffer.
-    pub fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        match self {
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.read_exact(buffer),
-            Self::Tcp(stream) => stream.read_exact(buffer),
-        }
-    }
-
     /// Sends all of it.
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
@@ -58,6 +49,36 @@ impl Socket {
             Self::Unix(stream) => stream.write_all(bytes),
             Self::Tcp(stream) => stream.write_all(bytes),
         }
+    }
+
+    fn set_nonblocking(&self, whether: bool) -> io::Result<()> {
+        match self {
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_nonblocking(whether),
+            Self::Tcp(stream) => stream.set_nonblocking(whether),
+        }
+    }
+
+    /// Fills the buffer with the first bytes of an answer. The thread looks out for them before it sleeps: most
+    /// answers take a few microseconds, and to be woken takes longer.
+    pub fn read_first(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        const AWAKE: Duration = Duration::from_micros(50);
+        self.set_nonblocking(true)?;
+        let start = Instant::now();
+        let looked = loop {
+            match self.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && start.elapsed() < AWAKE => {
+                    std::thread::yield_now();
+                }
+                other => break other,
+            }
+        };
+        self.set_nonblocking(false)?;
+        let read = match looked {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            other => other?,
+        };
+        self.read_exact(&mut buffer[read..])
     }
 
     /// Gives the connection up: its number, and whether it is one of the loopback.
@@ -89,6 +110,16 @@ impl Socket {
                 let _ = tcp;
                 Self::Tcp(TcpStream::from_raw_socket(number))
             };
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
         }
     }
 }

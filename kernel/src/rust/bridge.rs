@@ -116,7 +116,7 @@ fn send(connection: &mut Stream, head: &[u8], long: &[u8]) -> io::Result<()> {
 
 fn receive(connection: &mut Stream, longest: u64) -> io::Result<Vec<u8>> {
     let mut length = [0; 8];
-    connection.read_exact(&mut length)?;
+    connection.read_first(&mut length)?;
     let length = u64::from_le_bytes(length);
     if length > longest {
         return Err(io::ErrorKind::InvalidData.into());

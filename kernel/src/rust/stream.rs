@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a thread looks out for a message before it sleeps.
+const AWAKE: Duration = Duration::from_micros(50);
 
 /// A connection.
 #[derive(Debug)]
@@ -28,6 +31,38 @@ impl Stream {
             Self::Unix(stream) => stream.set_read_timeout(time),
             Self::Tcp(stream) => stream.set_read_timeout(time),
         }
+    }
+
+    fn set_nonblocking(&self, whether: bool) -> io::Result<()> {
+        match self {
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_nonblocking(whether),
+            Self::Tcp(stream) => stream.set_nonblocking(whether),
+        }
+    }
+
+    /// Fills the buffer with the first bytes of a message. For a moment the thread looks out for them before
+    /// it sleeps: calls come in rows, and to be woken takes longer than a call.
+    ///
+    /// # Errors
+    /// The connection is gone, or nothing came for as long as a read may wait.
+    pub fn read_first(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        self.set_nonblocking(true)?;
+        let start = Instant::now();
+        let looked = loop {
+            match self.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && start.elapsed() < AWAKE => {
+                    std::thread::yield_now();
+                }
+                other => break other,
+            }
+        };
+        self.set_nonblocking(false)?;
+        let read = match looked {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            other => other?,
+        };
+        self.read_exact(&mut buffer[read..])
     }
 }
 
