@@ -221,10 +221,17 @@ impl<T: Real> Rule<T> {
     }
 }
 
-/// Whether all are 0, looked at some at a time.
+/// Whether all are 0.
 #[inline(always)]
 fn at_rest<T: Real>(moments: &[T]) -> bool {
-    moments.chunks(64).all(|x| x.iter().fold(T::zero(), |sum, x| sum + x.abs()).is_zero())
+    let (blocks, rest) = moments.as_chunks::<16>();
+    let mut sizes = [T::zero(); 16];
+    for x in blocks {
+        for i in 0..16 {
+            sizes[i] += x[i].abs();
+        }
+    }
+    sizes.iter().chain(rest).all(|x| x.is_zero())
 }
 
 fn update<T: Real>(w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: &AdamStep) {

@@ -8,6 +8,7 @@
 //! and v are summed inside the task and no two tasks write the same place. The T x T scores live in
 //! the task's own buffer, 64 rows of products at a time, and are made again in the backward pass.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
@@ -21,8 +22,14 @@ use super::kernel::{
 use super::rope::Rope;
 use crate::progress::Stop;
 
-/// Rows of scores computed at a time.
+/// Rows of scores that are read up to the same column, and columns computed at a time.
 const BLOCK: usize = 64;
+
+/// Rows of scores computed at a time.
+const PANEL: usize = 4 * BLOCK;
+
+/// So few rows or columns are not computed by themselves: `gemm` sums small products in another order.
+const FEW: usize = 16;
 
 /// Attends: `q (B*T, H*E)`, `k (B*T, K*E)`, `v (B*T, K*E)` to the context `(B*T, H*E)`. H must be a
 /// multiple of K; `rope` covers at least T positions.
@@ -167,28 +174,46 @@ fn turn_row<T: Real>(x: &[T], rope: (&[T], &[T]), t: usize, way: T, y: &mut [T])
     }
 }
 
+/// The products a bᵀ of rows of `a` and `b` that the causal mask lets through, and some beyond them, of the
+/// rows `panel` of `into` (T, T): for each row at least up to the end of its [`BLOCK`].
+///
+/// Columns come in blocks, so that what lies turned in `b` is laid out anew once for all rows of the panel.
+///
+/// # Safety
+/// `a` and `b` have `t` rows of `e` elements.
+unsafe fn scores<T: Real>(a: Mat<T>, b: Mat<T>, s: Size, panel: Range<usize>, into: &mut [T]) {
+    let mut c0 = 0;
+    while c0 < panel.end {
+        let c = if panel.end - c0 <= BLOCK + FEW { panel.end - c0 } else { BLOCK };
+        let first = c0.max(panel.start);
+        let out = into[first * s.t + c0..].as_mut_ptr();
+        // SAFETY: rows `first..panel.end` of `a` and of the scores, rows c0..c0+c of `b`.
+        unsafe {
+            let a = Mat { at: a.at.add(first * a.row), ..a };
+            let b = Mat { at: b.at.add(c0 * b.row), ..b };
+            gemm(panel.end - first, c, s.e, out, s.t, a, b.t(), false, false);
+        }
+        c0 += c;
+    }
+}
+
+/// The rows of scores that are computed before they are looked at, panel by panel; the last takes a few more
+/// rather than leave them by themselves.
+fn panels(s: Size) -> impl Iterator<Item = Range<usize>> {
+    let all = s.t.saturating_sub(FEW).div_ceil(PANEL).max(1);
+    (0..all).map(move |i| i * PANEL..if i + 1 == all { s.t } else { (i + 1) * PANEL })
+}
+
 /// Fills the lower triangle of `p` (T, T) with attention weights; what lies right of the diagonal
-/// inside a block of rows is zero, what lies beyond the block is not touched and never read.
+/// inside a block of rows is zero, what lies beyond the block is never read.
 fn weights<T: Real>(q: &[T], k: &[T], s: Size, p: &mut [T]) {
     let scale = T::of(1.0 / (s.e as f64).sqrt());
-    for r0 in (0..s.t).step_by(BLOCK) {
-        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
-        // SAFETY: rows r0..r0+r of q and p, rows 0..n of k.
-        unsafe {
-            gemm(
-                r,
-                n,
-                s.e,
-                p[r0 * s.t..].as_mut_ptr(),
-                s.t,
-                rows(&q[r0 * s.e..], s.e),
-                rows(k, s.e).t(),
-                false,
-                false,
-            );
-        }
+    for panel in panels(s) {
+        // SAFETY: q and k have T rows of E elements.
+        unsafe { scores(rows(q, s.e), rows(k, s.e), s, panel.clone(), p) };
         vectorised!({
-            for i in r0..r0 + r {
+            for i in panel.clone() {
+                let n = ((i / BLOCK + 1) * BLOCK).min(s.t);
                 let row = &mut p[i * s.t..][..n];
                 let top = largest(&row[..i + 1]);
                 // Some of what lies right of the diagonal too: whole vectors, and no numbers one by one.
@@ -309,46 +334,26 @@ pub(crate) unsafe fn attend_back<T: Real>(
                 turn(&q[q_at..], qw, s, rope, &mut w.q);
                 weights(&w.q, &w.k, s, &mut w.p);
                 let grad = |row: usize| Mat { at: g[h_at + row * hw..].as_ptr(), row: hw, col: 1 };
-                for r0 in (0..s.t).step_by(BLOCK) {
-                    let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
-                    // SAFETY: rows r0..r0+r of this task's own buffers; grad and values are read.
-                    unsafe {
-                        gemm(
-                            r,
-                            n,
-                            s.e,
-                            w.dp[r0 * s.t..].as_mut_ptr(),
-                            s.t,
-                            grad(r0),
-                            values.t(),
-                            false,
-                            false,
-                        )
-                    };
-                    vectorised!({
-                        for i in r0..r0 + r {
-                            let at = h_at + i * hw;
-                            let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);
-                            let (p, dp) = (&w.p[i * s.t..][..n], &mut w.dp[i * s.t..][..n]);
-                            for j in 0..n {
-                                dp[j] = p[j] * (dp[j] - shared_part) * scale;
+                for panel in panels(s) {
+                    // SAFETY: the gradient and the values have T rows of E elements.
+                    unsafe { scores(grad(0), values, s, panel.clone(), &mut w.dp) };
+                    for r0 in panel.clone().step_by(BLOCK) {
+                        let (r, n) = (BLOCK.min(s.t - r0), (r0 + BLOCK).min(s.t));
+                        vectorised!({
+                            for i in r0..r0 + r {
+                                let at = h_at + i * hw;
+                                let shared_part = dot(&g[at..at + s.e], &out[at..at + s.e]);
+                                let (p, dp) = (&w.p[i * s.t..][..n], &mut w.dp[i * s.t..][..n]);
+                                for j in 0..n {
+                                    dp[j] = p[j] * (dp[j] - shared_part) * scale;
+                                }
                             }
-                        }
-                    });
-                    // SAFETY: as above.
-                    unsafe {
-                        gemm(
-                            r,
-                            s.e,
-                            n,
-                            w.dq[r0 * s.e..].as_mut_ptr(),
-                            s.e,
-                            rows(&w.dp[r0 * s.t..], s.t),
-                            rows(&w.k, s.e),
-                            false,
-                            false,
-                        )
-                    };
+                        });
+                        let dq = w.dq[r0 * s.e..].as_mut_ptr();
+                        let (dp, k) = (rows(&w.dp[r0 * s.t..], s.t), rows(&w.k, s.e));
+                        // SAFETY: rows r0..r0+r of this task's own buffers.
+                        unsafe { gemm(r, s.e, n, dq, s.e, dp, k, false, false) };
+                    }
                 }
                 // Columns c0.. of the scores: only rows from c0 down reach them.
                 for c0 in (0..s.t).step_by(BLOCK) {

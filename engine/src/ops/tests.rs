@@ -121,8 +121,10 @@ fn swiglu_equals_its_twin() {
 #[test]
 fn attention_equals_its_twin_with_shared_kv_heads_and_odd_lengths() {
     both(|t| {
-        for (tokens, heads, kv) in [(16, 4, 4), (70, 4, 2), (130, 6, 1)] {
-            let e = 8;
+        // Less than a block of rows and some more, a panel and some more, two panels.
+        let cases =
+            [(16, 4, 4, 8), (70, 4, 2, 8), (130, 6, 1, 20), (270, 2, 1, 48), (290, 1, 1, 16)];
+        for (tokens, heads, kv, e) in cases {
             let frequencies: Vec<f64> =
                 (0..e / 2).map(|i| 1e4f64.powf(-2.0 * i as f64 / e as f64)).collect();
             let rope = Arc::new(RopeTable::new(&frequencies, tokens));
