@@ -4,6 +4,7 @@
 #     engine/cuda/build.sh                     target/cuda/release/woolshed
 #     engine/cuda/build.sh test [ARGUMENTS]    cargo test with the feature, e.g. `test --lib -- cuda`
 #     engine/cuda/build.sh made-up             the tests of the devices on a driver that computes on the host
+#     engine/cuda/build.sh cudnn               asks NVIDIA's cuDNN which kernels it has for our attention (350 MB)
 #     engine/cuda/build.sh tests               the engine's tests as a program, to carry to a GPU
 #     engine/cuda/build.sh cargo ARGUMENTS     cargo with the compiler's variables set, e.g. `cargo check ..`
 #     engine/cuda/build.sh ptx                 kernels.ptx anew from kernels/ (seconds)
@@ -91,8 +92,30 @@ made-up)
     stand_in
     mkdir -p "$tools/made-up"
     c++ -std=c++17 -O2 -w -shared -fPIC -o "$tools/made-up/libcuda.so.1" "$here/emulate/driver.cpp"
+    c++ -std=c++17 -O2 -w -shared -fPIC -o "$tools/made-up/libcudnn.so.9" "$here/emulate/cudnn.cpp"
     for name in libcublas.so.13 libcurand.so.10; do ln -sfn libcuda.so.1 "$tools/made-up/$name"; done
     LD_LIBRARY_PATH="$tools/made-up" cargo test "${what[@]}" --lib -- device --nocapture
+    ;;
+cudnn)
+    mine="${CARGO_TARGET_DIR:-$root/target}"
+    fetch
+    version="${WOOLSHED_CUDNN:-9.28.1.4}"
+    there="$tools/cudnn-$version"
+    if [ ! -e "$there/ready" ]; then
+        rm -rf "$there"
+        "$tools/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$there" \
+            "nvidia-cudnn-cu13==$version"
+        mkdir -p "$there/driver"
+        python3 "$here/emulate/nothing.py" "$there"/nvidia/cudnn/lib/*.so.9 >"$there/driver/driver.c"
+        gcc -w -shared -fPIC -o "$there/driver/libcuda.so.1" "$there/driver/driver.c" -ldl
+        ln -sfn libcuda.so.1 "$there/driver/libcublasLt.so.13"
+        ln -sfn libcuda.so.1 "$there/driver/libcublas.so.13"
+        touch "$there/ready"
+    fi
+    # The tests of a program without the feature: nothing of CUDA's is needed to ask.
+    LD_LIBRARY_PATH="$there/nvidia/cudnn/lib:$there/driver:$tools/cuda13/lib" \
+        WOOLSHED_CUDNN_HEADER="$there/nvidia/cudnn/include/cudnn_graph_v9.h" CARGO_TARGET_DIR="$mine" \
+        cargo test --release --manifest-path "$root/Cargo.toml" --workspace --lib -- ops::cuda::dnn --nocapture
     ;;
 cargo)
     fetch
@@ -108,7 +131,7 @@ tools)
     echo "$tools"
     ;;
 *)
-    sed -n '2,12p' "$0" >&2
+    sed -n '2,13p' "$0" >&2
     exit 2
     ;;
 esac

@@ -7,9 +7,12 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `device/cuda.rs` | CUDA devices: opened once, looked at for `doctor` (feature `cuda`) |
+//! | `device/library.rs` | libraries of the system, opened when they are needed |
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) mod library;
 
 use candle_core::{Device, DeviceLocation};
 

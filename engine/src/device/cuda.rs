@@ -4,13 +4,13 @@
 //! the events superfluous by which cudarc would order several streams.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, OnceLock};
 
 use candle_core::Device;
 use candle_core::cuda_backend::cudarc::driver::{result, sys};
 
-use super::{CudaDevice, CudaReport};
+use super::{CudaDevice, CudaReport, library};
 
 /// What keeps a device from being used.
 pub(super) struct Fault {
@@ -22,11 +22,13 @@ pub(super) struct Fault {
 const OLDEST: (i32, i32) = (8, 0);
 
 /// The libraries by the names under which a machine may have them; the first that loads is taken.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, &[&str]); 5] = [
     ("libcuda", &["libcuda.so.1", "libcuda.so"]),
     ("libcublas", &["libcublas.so.13", "libcublas.so.12", "libcublas.so"]),
     ("libcurand", &["libcurand.so.10", "libcurand.so"]),
     ("libnvrtc", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]),
+    // Not needed: attention has a kernel of its own.
+    ("libcudnn", &["libcudnn.so.9"]),
 ];
 
 /// The devices that were opened. A tensor belongs to the handle it was made with, so there is one of each.
@@ -116,25 +118,9 @@ fn missing() -> Vec<&'static str> {
     needed.filter(|(_, names)| find(names).is_none()).map(|(name, _)| *name).collect()
 }
 
-unsafe extern "C" {
-    fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
-}
-
 /// Loads the first of some libraries that there is, and gives its path.
 fn find(names: &[&str]) -> Option<String> {
-    const NOW: c_int = 2;
-    let loads = |name: &&&str| {
-        let Ok(name) = CString::new(**name) else { return false };
-        // SAFETY: a string that ends in 0. Loading runs the library's own start, which these permit.
-        !unsafe { dlopen(name.as_ptr(), NOW) }.is_null()
-    };
-    let name = names.iter().find(loads)?;
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let path = maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| {
-        // The name may be a link to one that says its version in full.
-        path.rsplit('/').next().is_some_and(|file| file.starts_with(name.trim_end_matches(".1")))
-    });
-    Some(path.unwrap_or(name).to_string())
+    library::open(names).map(|(_, name)| library::path(name))
 }
 
 fn describe(number: usize) -> Option<CudaDevice> {

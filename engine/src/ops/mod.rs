@@ -64,5 +64,29 @@ use cuda::nodes as elsewhere;
 #[cfg(not(feature = "cuda"))]
 use plain as elsewhere;
 
+/// Which attention a device has run so far, a line for each shape: ours or cuDNN's, and why. Nothing on the
+/// CPU, and before the first.
+pub fn attention_kernels(device: &candle_core::Device) -> Vec<String> {
+    match device.location() {
+        #[cfg(feature = "cuda")]
+        candle_core::DeviceLocation::Cuda { gpu_id } => cuda::attention_said(gpu_id),
+        _ => Vec::new(),
+    }
+}
+
+/// Attends once in bf16 on a device, so that [`attention_kernels`] has something to say.
+///
+/// # Errors
+/// candle's; those of an attention that was forced and cannot be.
+pub fn try_attention(device: &candle_core::Device) -> candle_core::Result<Vec<String>> {
+    use candle_core::{DType, Tensor};
+    let (tokens, width) = (256, 64);
+    let x = Tensor::zeros((tokens, 2 * width), DType::BF16, device)?;
+    let rope = std::sync::Arc::new(RopeTable::new(&vec![1.0; width / 2], tokens));
+    attention(&x, &x, &x, tokens, width, &rope)?;
+    device.synchronize()?;
+    Ok(attention_kernels(device))
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,26 +5,31 @@
 //!
 //! A share `keep` of the hidden dimensions, of each layer's key/value heads and of its MLP channels has
 //! the sample z = 0.715, with a slope; the rest is exactly 0. Gates on layers are all open: how many
-//! layers are left changes the time in proportion, and a small model has few to choose from.
+//! layers are left changes the time in proportion, and a small model has few to choose from. A published target
+//! closes layers, too.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `bench/case.rs` | the shapes, and their random weights |
 //!
 //! On a CUDA device weights are bf16 with f32 masters, and layers are run again in the backward pass.
 
-use std::sync::Arc;
+mod case;
+
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use cpu_time::ProcessTime;
-use rayon::prelude::*;
+
+pub use case::BenchCase;
+use case::mixed;
 
 use crate::device::device_memory;
 use crate::gate::{Constraint, GateKind, Gates, HardConcrete, Lagrangian};
-use crate::model::{
-    AttentionWeights, Family, LayerWeights, LlamaConfig, MlpWeights, Model, ModelError,
-    ModelOrigin, Weights,
-};
-use crate::names::closest;
+use crate::model::{Model, ModelError};
+use crate::ops::attention_kernels;
 use crate::progress::{Progress, Watch};
-use crate::shape::ModelShape;
+use crate::shape::{ModelShape, PRESETS, TargetShape};
 use crate::train::{AdamConfig, Schedule, Shear, ShearRates, StepOutcome, Trainer, TrainerConfig};
 
 /// Log-alpha of a gate that lives; with the noise 1/2 its sample is inside (0, 1).
@@ -32,38 +37,66 @@ const OPEN: f64 = 0.5;
 /// Log-alpha of a gate that does not; with the noise 1/2 its sample is 0.
 const CLOSED: f64 = -4.6;
 
-/// A shape to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BenchCase {
-    /// What people call it.
-    pub name: &'static str,
-    /// Hidden dimensions, D.
-    pub hidden: usize,
-    /// Layers, L.
-    pub layers: usize,
-    /// Heads, H, each with keys and values of its own.
-    pub heads: usize,
-    /// MLP channels, F.
-    pub intermediate: usize,
-    /// Vocabulary, V.
-    pub vocab: usize,
-    /// Tokens of a sequence, T.
-    pub tokens: usize,
-    /// Sequences of a step, B.
-    pub batch: usize,
-}
-
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// The shape.
     pub case: BenchCase,
-    /// Share of each dimension but the layers that is alive, above 0 and at most 1.
-    pub keep: f64,
+    /// What is alive.
+    pub keep: BenchKeep,
     /// Steps measured, after one that is not.
     pub steps: u64,
     /// Where the model is.
     pub device: Device,
+}
+
+/// What of a case is alive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BenchKeep {
+    /// A share of each dimension but the layers, above 0 and at most 1.
+    Share(f64),
+    /// A published target by its name: `370m`, `1.3b`, `2.7b`, layers included.
+    Target(String),
+}
+
+impl BenchKeep {
+    /// Reads a share or the name of a target.
+    ///
+    /// # Errors
+    /// [`BenchError::KeepName`].
+    pub fn named(text: &str) -> Result<Self, BenchError> {
+        let name = text.trim().to_lowercase();
+        match name.parse() {
+            Ok(share) => Ok(Self::Share(share)),
+            Err(_) if PRESETS.contains(&name.as_str()) => Ok(Self::Target(name)),
+            Err(_) => Err(BenchError::KeepName { name: text.into() }),
+        }
+    }
+
+    /// Layers, hidden dimensions, key/value heads and MLP channels of a shape that are alive.
+    fn of(&self, shape: &ModelShape) -> Result<[usize; 4], BenchError> {
+        match self {
+            &Self::Share(keep) if keep > 0.0 && keep <= 1.0 => {
+                let [hidden, heads, intermediate] =
+                    [shape.hidden, shape.kv_heads, shape.intermediate].map(|n| kept(n, keep));
+                Ok([shape.layers, hidden, heads, intermediate])
+            }
+            &Self::Share(keep) => {
+                Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } })
+            }
+            Self::Target(name) => {
+                let unknown = |_| BenchError::KeepName { name: name.clone() };
+                let target = TargetShape::preset(name).map_err(unknown)?;
+                let asked = [target.layers, target.hidden, target.heads, target.intermediate];
+                let all = [shape.layers, shape.hidden, shape.kv_heads, shape.intermediate];
+                let alive = std::array::from_fn(|i| asked[i].unwrap_or(all[i]));
+                if alive.iter().zip(&all).any(|(alive, all)| alive > all) {
+                    return Err(BenchError::Target { name: name.clone() });
+                }
+                Ok(alive)
+            }
+        }
+    }
 }
 
 /// What was measured.
@@ -77,8 +110,10 @@ pub struct BenchReport {
     pub tokens: usize,
     /// Parameters of the model.
     pub parameters: usize,
-    /// Hidden dimensions, key/value heads and MLP channels that are alive.
-    pub alive: [usize; 3],
+    /// Layers, hidden dimensions, key/value heads and MLP channels that are alive.
+    pub alive: [usize; 4],
+    /// Which attention ran, a line for each shape; empty on the CPU.
+    pub attention: Vec<String>,
     /// Largest memory of the process so far, bytes; on a CUDA device what is taken of its memory at the end.
     /// None where the system does not say.
     pub peak_bytes: Option<u64>,
@@ -104,6 +139,18 @@ pub enum BenchError {
         keep: f64,
         /// The nearest legal value.
         nearest: f64,
+    },
+    /// Neither a share nor a target.
+    #[error("`keep` is `{name}`: a share of each dimension, as 0.5, or a target: {}", PRESETS.join(", "))]
+    KeepName {
+        /// What was given.
+        name: String,
+    },
+    /// The target is larger than the case.
+    #[error("the target `{name}` is larger than this case; it is for `--case 7b`")]
+    Target {
+        /// The target.
+        name: String,
     },
     /// No steps.
     #[error("`steps` is 0: at least 1; try 5")]
@@ -141,157 +188,6 @@ pub enum BenchError {
     Gate(#[from] crate::gate::GateError),
 }
 
-impl BenchCase {
-    /// Every case.
-    pub const ALL: [Self; 3] = [
-        Self {
-            name: "small",
-            hidden: 288,
-            layers: 6,
-            heads: 6,
-            intermediate: 768,
-            vocab: 4096,
-            tokens: 256,
-            batch: 8,
-        },
-        Self {
-            name: "mid",
-            hidden: 512,
-            layers: 8,
-            heads: 8,
-            intermediate: 1376,
-            vocab: 32_000,
-            tokens: 256,
-            batch: 4,
-        },
-        Self {
-            name: "7b",
-            hidden: 4096,
-            layers: 32,
-            heads: 32,
-            intermediate: 11_008,
-            vocab: 32_000,
-            tokens: 4096,
-            batch: 1,
-        },
-    ];
-
-    /// The case of a name.
-    ///
-    /// # Errors
-    /// [`BenchError::Case`].
-    pub fn named(name: &str) -> Result<Self, BenchError> {
-        Self::ALL.into_iter().find(|case| case.name == name).ok_or_else(|| {
-            let nearest = closest(name, Self::ALL.map(|case| case.name)).unwrap_or("small");
-            BenchError::Case { name: name.into(), nearest }
-        })
-    }
-
-    /// Bytes that a step takes on a device, roughly: weights, optimiser, gradients, activations.
-    pub fn memory(&self, device: &Device) -> u64 {
-        let parameters = self.config().shape().parameters() as u64;
-        if device.is_cpu() {
-            // Weights twice (the source keeps its own), two moments, gradients.
-            return 5 * 4 * parameters;
-        }
-        let tokens = (self.batch * self.tokens) as u64;
-        let [l, d, f, v] =
-            [self.layers, self.hidden, self.intermediate, self.vocab].map(|n| n as u64);
-        // bf16 weights and gradients, f32 masters and two moments.
-        let of_parameters = (2 + 2 + 3 * 4) * parameters;
-        // What goes into each layer; one layer with its gradients; logits and theirs.
-        of_parameters + tokens * 2 * (l * d + 2 * (10 * d + 8 * f) + 2 * v)
-    }
-
-    fn config(&self) -> LlamaConfig {
-        LlamaConfig {
-            family: Family::Llama,
-            attention_bias: false,
-            vocab: self.vocab,
-            hidden: self.hidden,
-            intermediate: self.intermediate,
-            layers: self.layers,
-            heads: self.heads,
-            kv_heads: self.heads,
-            head_dim: self.hidden / self.heads,
-            rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
-            max_positions: self.tokens,
-            tied: false,
-            bos: None,
-            eos: Vec::new(),
-            dtype: "float32".into(),
-        }
-    }
-}
-
-impl BenchCase {
-    /// A model whose numbers any language can make: element `i` of the matrix `t`, in the order of
-    /// [`Weights::named`] without the norms, is the mixed number of 2^40 t + i, spread evenly with
-    /// deviation 0.02, or 0.02 / sqrt(2 L) where it writes into the residual stream. Norms are 1.
-    fn model(&self, config: LlamaConfig, device: &Device) -> Result<Model, ModelError> {
-        let (d, f) = (self.hidden, self.intermediate);
-        let dtype = dtype(device);
-        let mut number = 0u64;
-        let mut spread = |rows: usize, columns: usize, deviation: f64| {
-            let first = number << 40;
-            number += 1;
-            let width = deviation * 12f64.sqrt();
-            let value = |i: u64| ((mixed(first + i) >> 40) as f64 / 16_777_216.0 - 0.5) * width;
-            let all = (0..(rows * columns) as u64).into_par_iter();
-            let data: Vec<f32> = all.map(|i| value(i) as f32).collect();
-            Tensor::from_vec(data, (rows, columns), &Device::Cpu)?
-                .to_dtype(dtype)?
-                .to_device(device)
-        };
-        let norm = Tensor::ones(d, dtype, device)?;
-        let (usual, residual) = (0.02, 0.02 / (2.0 * self.layers as f64).sqrt());
-        let embed = spread(self.vocab, d, usual)?;
-        let mut layers = Vec::with_capacity(self.layers);
-        for _ in 0..self.layers {
-            let attention = AttentionWeights {
-                norm: norm.clone(),
-                q: spread(d, d, usual)?,
-                k: spread(d, d, usual)?,
-                v: spread(d, d, usual)?,
-                o: spread(d, d, residual)?,
-                biases: None,
-                head_norms: None,
-            };
-            let mlp = MlpWeights {
-                norm: norm.clone(),
-                gate: spread(f, d, usual)?,
-                up: spread(f, d, usual)?,
-                down: spread(d, f, residual)?,
-            };
-            layers.push(LayerWeights { attention: Some(attention), mlp: Some(mlp) });
-        }
-        let head = Some(spread(self.vocab, d, usual)?);
-        Ok(Model {
-            name: self.name.into(),
-            config,
-            weights: Arc::new(Weights { embed, layers, norm, head }),
-            tokenizer: None,
-            provenance: Vec::new(),
-            origin: ModelOrigin::Unknown,
-        })
-    }
-}
-
-/// The type of the weights on a device.
-fn dtype(device: &Device) -> DType {
-    if device.is_cuda() { DType::BF16 } else { DType::F32 }
-}
-
-/// SplitMix64's output for the state `n`: a number that looks random, and that numpy can make too.
-fn mixed(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    n ^ (n >> 31)
-}
-
 /// How many of `n` a share keeps: rounded, at least 1.
 fn kept(n: usize, keep: f64) -> usize {
     ((n as f64 * keep).round() as usize).clamp(1, n)
@@ -304,7 +200,7 @@ pub struct BenchStep {
     ids: Vec<u32>,
     noise: Vec<Vec<f64>>,
     start: Option<Shear>,
-    alive: [usize; 3],
+    alive: [usize; 4],
     taken: u64,
 }
 
@@ -314,19 +210,17 @@ impl BenchStep {
     /// # Errors
     /// A share out of range, a machine that is too small.
     pub fn new(case: &BenchCase, keep: f64) -> Result<Self, BenchError> {
-        Self::on(case, keep, &Device::Cpu)
+        Self::on(case, &BenchKeep::Share(keep), &Device::Cpu)
     }
 
     /// As [`BenchStep::new`], on a device.
     ///
     /// # Errors
     /// As there.
-    pub fn on(case: &BenchCase, keep: f64, device: &Device) -> Result<Self, BenchError> {
-        if !(keep > 0.0 && keep <= 1.0) {
-            return Err(BenchError::Keep { keep, nearest: if keep > 1.0 { 1.0 } else { 0.25 } });
-        }
+    pub fn on(case: &BenchCase, keep: &BenchKeep, device: &Device) -> Result<Self, BenchError> {
         let config = case.config();
         let shape = config.shape();
+        let alive = keep.of(&shape)?;
         let need = case.memory(device);
         let free = match device_memory(device) {
             Some((free, _)) => Some(free),
@@ -339,7 +233,7 @@ impl BenchStep {
             return Err(BenchError::Memory { case: case.name, device, need, have });
         }
         let model = case.model(config, device)?;
-        let (trainer, alive, noise) = trainer(case, &model, &shape, keep)?;
+        let (trainer, noise) = trainer(case, &model, &shape, alive)?;
         let ids = (0..(case.batch * case.tokens) as u64)
             .map(|i| (mixed(i) % case.vocab as u64) as u32)
             .collect();
@@ -373,7 +267,7 @@ impl BenchStep {
 /// # Errors
 /// Options out of range, a machine that is too small, an interrupt.
 pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, BenchError> {
-    let BenchOptions { case, keep, steps, ref device } = *options;
+    let BenchOptions { case, ref keep, steps, ref device } = *options;
     if steps == 0 {
         return Err(BenchError::Steps);
     }
@@ -384,6 +278,7 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
         tokens: of.ids.len(),
         parameters: case.config().shape().parameters(),
         alive: of.alive,
+        attention: Vec::new(),
         peak_bytes: None,
         losses: Vec::new(),
     };
@@ -405,6 +300,7 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
             note: String::new(),
         });
     }
+    report.attention = attention_kernels(device);
     report.peak_bytes = match device_memory(device) {
         // What was freed is kept for the next step, so this is the most that was taken.
         Some((free, total)) => Some(total - free),
@@ -413,18 +309,14 @@ pub fn bench(options: &BenchOptions, watch: &dyn Watch) -> Result<BenchReport, B
     Ok(report)
 }
 
-/// A trainer whose gates keep a share of every dimension, what is alive, and the noise that does it.
-type Prepared = (Trainer, [usize; 3], Vec<Vec<f64>>);
-
+/// A trainer whose gates keep so much of every dimension alive, and the noise that does it.
 fn trainer(
     case: &BenchCase,
     model: &Model,
     shape: &ModelShape,
-    keep: f64,
-) -> Result<Prepared, BenchError> {
-    let alive = [shape.hidden, shape.kv_heads, shape.intermediate].map(|n| kept(n, keep));
-    let [hidden, heads, intermediate] = alive;
-    let target = ModelShape { hidden, heads, kv_heads: heads, intermediate, ..*shape };
+    [layers, hidden, heads, intermediate]: [usize; 4],
+) -> Result<(Trainer, Vec<Vec<f64>>), BenchError> {
+    let target = ModelShape { layers, hidden, heads, kv_heads: heads, intermediate, ..*shape };
     let kinds = [GateKind::Layer, GateKind::Head, GateKind::Intermediate, GateKind::Hidden];
     let mut gates = Gates::new(shape, Some(&target), &kinds, HardConcrete::default(), true, 17)?;
     for table in &mut gates.tables {
@@ -452,7 +344,7 @@ fn trainer(
         elastic: true,
         distill: None,
     };
-    Ok((Trainer::new(model, config, Some(shear))?, alive, noise))
+    Ok((Trainer::new(model, config, Some(shear))?, noise))
 }
 
 /// The bytes that a line of one of Linux's tables names; none elsewhere.
@@ -503,21 +395,41 @@ mod tests {
 
     #[test]
     fn every_step_has_the_asked_share_alive_and_the_same_loss_in_every_bench() {
-        let options = BenchOptions { case: TINY, keep: 0.5, steps: 3, device: Device::Cpu };
+        let options =
+            BenchOptions { case: TINY, keep: BenchKeep::Share(0.5), steps: 3, device: Device::Cpu };
         let (a, b) = (bench(&options, &Unwatched).unwrap(), bench(&options, &Unwatched).unwrap());
-        assert_eq!(a.alive, [8, 2, 12]);
+        assert_eq!(a.alive, [2, 8, 2, 12]);
         assert_eq!((a.process_seconds.len(), a.wall_seconds.len(), a.losses.len()), (3, 3, 4));
         assert_eq!(a.losses, b.losses);
         assert!(a.losses[3] < a.losses[0], "it learns its one batch: {:?}", a.losses);
         assert!(a.tokens_per_second() > 0.0);
         let shape = TINY.config().shape();
         let model = TINY.model(TINY.config(), &Device::Cpu).unwrap();
-        let (trainer, alive, noise) = trainer(&TINY, &model, &shape, 0.3).unwrap();
-        assert_eq!(alive, [5, 1, 7]);
+        let alive = BenchKeep::Share(0.3).of(&shape).unwrap();
+        assert_eq!(alive, [2, 5, 1, 7]);
+        let (trainer, noise) = trainer(&TINY, &model, &shape, alive).unwrap();
         let values = trainer.shear.unwrap().gates.sample(&noise).values;
         let open = |v: &[f64]| v.iter().filter(|&&z| z != 0.0).count();
         assert_eq!(values.iter().map(|v| open(v)).collect::<Vec<_>>(), [2, 2, 14, 5]);
         assert!(values.iter().flatten().all(|&z| z == 0.0 || (z - 0.715).abs() < 1e-3));
+    }
+
+    #[test]
+    fn a_target_closes_layers_too_and_is_that_of_sheared_llama() {
+        let of = |text: &str, case: &BenchCase| BenchKeep::named(text)?.of(&case.config().shape());
+        let seven = BenchCase::named("7b").unwrap();
+        assert_eq!(of("1.3B", &seven).unwrap(), [24, 2048, 16, 5504]);
+        assert_eq!(of("0.5", &seven).unwrap(), [32, 2048, 16, 5504]);
+        assert!(of("1.3b", &TINY).unwrap_err().to_string().contains("--case 7b"));
+        let error = BenchKeep::named("half").unwrap_err().to_string();
+        assert!(error.contains("0.5") && error.contains("1.3b"), "{error}");
+        // Layers that a target closes are out of the step.
+        let (shape, alive) = (TINY.config().shape(), [1, 8, 2, 12]);
+        let model = TINY.model(TINY.config(), &Device::Cpu).unwrap();
+        let (trainer, noise) = trainer(&TINY, &model, &shape, alive).unwrap();
+        let values = trainer.shear.unwrap().gates.sample(&noise).values;
+        let open = |v: &[f64]| v.iter().filter(|&&z| z != 0.0).count();
+        assert_eq!(values.iter().map(|v| open(v)).collect::<Vec<_>>(), [1, 4, 24, 8]);
     }
 
     #[cfg(feature = "cuda")]
@@ -529,6 +441,7 @@ mod tests {
         };
         for keep in [1.0, 0.5] {
             let of = |device| {
+                let keep = BenchKeep::Share(keep);
                 bench(&BenchOptions { case: TINY, keep, steps: 3, device }, &Unwatched).unwrap()
             };
             let (cpu, cuda) = (of(Device::Cpu), of(cuda.clone()));
@@ -555,6 +468,7 @@ mod tests {
         for keep in [1.0, 0.6, 0.45] {
             let of = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let keep = BenchKeep::Share(keep);
                 let options = BenchOptions { case, keep, steps: 3, device: Device::Cpu };
                 pool.install(|| bench(&options, &Unwatched).unwrap().losses)
             };
@@ -568,6 +482,7 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_refused_with_the_nearest_that_can() {
         let of = |case, keep, steps| {
+            let keep = BenchKeep::Share(keep);
             bench(&BenchOptions { case, keep, steps, device: Device::Cpu }, &Unwatched)
                 .unwrap_err()
                 .to_string()

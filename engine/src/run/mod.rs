@@ -46,7 +46,7 @@ mod store;
 mod warning;
 mod whatif;
 
-pub use bench::{BenchCase, BenchError, BenchOptions, BenchReport, BenchStep, bench};
+pub use bench::{BenchCase, BenchError, BenchKeep, BenchOptions, BenchReport, BenchStep, bench};
 pub use error::RunError;
 pub use history::{EpochRecord, EvalRecord, History, Mark, StepRecord};
 pub use journal::{Changes, Edit, Journal, Operation};

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use woolshed_engine::device::device;
 use woolshed_engine::progress::{Progress, Watch};
-use woolshed_engine::run::{BenchCase, BenchError, BenchOptions, BenchReport, bench};
+use woolshed_engine::run::{BenchCase, BenchError, BenchKeep, BenchOptions, BenchReport, bench};
 
 use super::terminal::Terminal;
 use super::{INTERRUPTED, OUT, SCRIPT_ERROR, USAGE, complain};
@@ -21,9 +21,9 @@ pub struct BenchArgs {
     /// The shape: small, mid or 7b
     #[arg(long, default_value = "small")]
     case: String,
-    /// Share of the hidden dimensions, heads and MLP channels that is alive
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
-    keep: f64,
+    /// Share of the hidden dimensions, heads and MLP channels that is alive, or a target: 370m, 1.3b, 2.7b
+    #[arg(long, value_name = "SHARE|TARGET", default_value = "1.0")]
+    keep: String,
     /// Steps that are measured, after one that is not
     #[arg(long, default_value_t = 5)]
     steps: u64,
@@ -57,8 +57,10 @@ pub fn run(args: BenchArgs) -> ExitCode {
         Ok(device) => device,
         Err(error) => return complain(&error),
     };
-    let options = match BenchCase::named(&args.case) {
-        Ok(case) => BenchOptions { case, keep: args.keep, steps: args.steps, device },
+    let asked =
+        BenchCase::named(&args.case).and_then(|case| Ok((case, BenchKeep::named(&args.keep)?)));
+    let options = match asked {
+        Ok((case, keep)) => BenchOptions { case, keep, steps: args.steps, device },
         Err(error) => {
             tell!("error: {error}");
             return ExitCode::from(USAGE);
@@ -90,7 +92,7 @@ pub fn run(args: BenchArgs) -> ExitCode {
             tell!("error: {error}");
             ExitCode::from(match error {
                 BenchError::Interrupted => INTERRUPTED,
-                BenchError::Keep { .. } | BenchError::Steps => USAGE,
+                BenchError::Keep { .. } | BenchError::Target { .. } | BenchError::Steps => USAGE,
                 _ => SCRIPT_ERROR,
             })
         }
@@ -99,12 +101,18 @@ pub fn run(args: BenchArgs) -> ExitCode {
 
 fn print(options: &BenchOptions, report: &BenchReport, as_json: bool) {
     let case = options.case;
-    let [hidden, heads, channels] = report.alive;
+    let [layers, hidden, heads, channels] = report.alive;
     if as_json {
+        let keep = match &options.keep {
+            BenchKeep::Share(share) => json!(share),
+            BenchKeep::Target(name) => json!(name),
+        };
         let line = json!({
             "case": case.name,
             "device": woolshed_engine::device::name(&options.device),
-            "keep": options.keep,
+            "keep": keep,
+            "alive": report.alive,
+            "attention": report.attention,
             "steps": options.steps,
             "process_seconds_per_step": report.process_seconds_per_step(),
             "wall_seconds_per_step": report.wall_seconds_per_step(),
@@ -130,8 +138,11 @@ fn print(options: &BenchOptions, report: &BenchReport, as_json: bool) {
         report.parameters as f64 / 1e6
     );
     say!(
-        "alive: {hidden} hidden dimensions, {heads} heads and {channels} MLP channels a layer, all layers"
+        "alive: {layers} layers, {hidden} hidden dimensions, {heads} heads and {channels} MLP channels a layer"
     );
+    for line in &report.attention {
+        say!("attention     {line}");
+    }
     let range = |seconds: &[f64]| {
         let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
         let most = seconds.iter().copied().fold(0.0, f64::max);

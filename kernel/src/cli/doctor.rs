@@ -59,7 +59,13 @@ fn cuda() {
         );
     }
     match device("cuda:0") {
-        Ok(_) => line("cuda:0", "ready"),
+        Ok(found) => {
+            line("cuda:0", "ready");
+            match woolshed_engine::ops::try_attention(&found) {
+                Ok(said) => said.iter().for_each(|said| line("attention", said)),
+                Err(error) => line("attention", error),
+            }
+        }
         Err(error) => line("cuda:0", error),
     }
     if let Ok(auto) = device("auto") {

@@ -58,11 +58,21 @@ pub(crate) trait Machine {
     type Room;
     /// Memory for intermediate results.
     fn room(&self, bytes: usize) -> Result<(Self::Room, At)>;
+    /// Memory with a copy of these bytes.
+    fn send(&self, bytes: &[u8]) -> Result<(Self::Room, At)>;
+    /// A copy of bytes of the machine, once what was launched before has run.
+    fn fetch(&self, at: At, bytes: usize) -> Result<Vec<u8>>;
     /// Launches a kernel.
     ///
     /// # Safety
     /// The arguments are those of the kernel, and every address has the memory that it reads and writes.
     unsafe fn launch(&self, kernel: &str, shape: Shape, args: &[Arg]) -> Result<()>;
+}
+
+/// The nearest bf16, ties to even.
+pub(crate) fn bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 const LANES: u32 = 32;

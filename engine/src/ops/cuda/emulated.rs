@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::calls::{Arg, At, Kind, Machine, Shape};
+use crate::device::library::open;
+
+use super::calls::{Arg, At, Kind, Machine, Shape, bf16_bits};
 
 type Emulate = unsafe extern "C" fn(
     *const c_char,
@@ -27,11 +29,6 @@ pub struct Library {
 
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda")
-}
-
-unsafe extern "C" {
-    fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
-    fn dlsym(of: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
 /// Compiles and loads the kernels, once; none where there is no C++ compiler.
@@ -54,17 +51,13 @@ pub fn library() -> Option<&'static Library> {
             }
         };
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let name = CString::new(path.to_string_lossy().as_bytes()).expect("a path without a 0");
+        let (of, _) = open(&[&path.to_string_lossy()]).expect("the kernels load");
+        let symbol = |name| of.symbol(name).expect("a function of emulate.cpp");
         // SAFETY: the library was just built from our source, with the signatures above.
         unsafe {
-            let of = dlopen(name.as_ptr(), 2);
-            assert!(!of.is_null(), "the kernels do not load");
-            let (emulate, names) =
-                (dlsym(of, c"woolshed_emulate".as_ptr()), dlsym(of, c"woolshed_kernels".as_ptr()));
-            assert!(!emulate.is_null() && !names.is_null());
             Some(Library {
-                emulate: std::mem::transmute::<*mut c_void, Emulate>(emulate),
-                names: std::mem::transmute::<*mut c_void, Names>(names),
+                emulate: std::mem::transmute::<*mut c_void, Emulate>(symbol(c"woolshed_emulate")),
+                names: std::mem::transmute::<*mut c_void, Names>(symbol(c"woolshed_kernels")),
             })
         }
     });
@@ -87,13 +80,28 @@ pub struct Host {
 }
 
 impl Machine for Host {
-    type Room = Vec<u64>;
+    type Room = Vec<u128>;
 
-    fn room(&self, bytes: usize) -> Result<(Vec<u64>, At)> {
+    fn room(&self, bytes: usize) -> Result<(Vec<u128>, At)> {
         // What is read before it is written is not a number.
-        let room = vec![u64::MAX; bytes.div_ceil(8)];
+        let room = vec![u128::MAX; bytes.div_ceil(16)];
         let at = room.as_ptr() as u64;
         Ok((room, at))
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(Vec<u128>, At)> {
+        let (mut room, at) = self.room(bytes.len())?;
+        for (place, some) in room.iter_mut().zip(bytes.chunks(16)) {
+            let mut all = [0; 16];
+            all[..some.len()].copy_from_slice(some);
+            *place = u128::from_ne_bytes(all);
+        }
+        Ok((room, at))
+    }
+
+    fn fetch(&self, at: At, bytes: usize) -> Result<Vec<u8>> {
+        // SAFETY: memory of a room, which lives and has as many bytes.
+        Ok(unsafe { std::slice::from_raw_parts(at as *const u8, bytes) }.to_vec())
     }
 
     unsafe fn launch(&self, kernel: &str, shape: Shape, args: &[Arg]) -> Result<()> {
@@ -143,7 +151,7 @@ impl Elements {
         for (place, x) in new.bytes[GUARD..].chunks_exact_mut(kind.bytes()).zip(data) {
             match kind {
                 Kind::F32 => place.copy_from_slice(&x.to_le_bytes()),
-                Kind::Bf16 => place.copy_from_slice(&round(x).to_le_bytes()),
+                Kind::Bf16 => place.copy_from_slice(&bf16_bits(x).to_le_bytes()),
             }
         }
         new
@@ -193,12 +201,6 @@ impl Elements {
             .collect();
         Tensor::from_vec(data, shape, &Device::Cpu).expect("a tensor")
     }
-}
-
-/// To the nearest bf16, ties to even.
-fn round(x: f32) -> u16 {
-    let bits = x.to_bits();
-    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 /// A tensor as the elements of a type hold it, in f64.

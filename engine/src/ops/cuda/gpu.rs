@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute_enum;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUfunction_attribute_enum, CUstream};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaSlice, DevicePtr, LaunchConfig, PushKernelArg,
+    CudaFunction, CudaSlice, DevicePtr, LaunchConfig, PushKernelArg, result,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, CudaStorageSlice};
@@ -63,6 +63,18 @@ impl Made {
 impl Gpu {
     pub fn of(t: &Tensor) -> Result<Self> {
         Ok(Self { device: t.device().as_cuda_device()?.clone() })
+    }
+
+    /// The number of the device.
+    pub fn ordinal(&self) -> usize {
+        self.device.cuda_stream().context().ordinal()
+    }
+
+    /// The device's one stream; makes the device this thread's.
+    pub fn stream(&self) -> Result<CUstream> {
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().map_err(Error::wrap)?;
+        Ok(stream.cu_stream())
     }
 
     /// Memory for `n` elements, as it is found.
@@ -162,6 +174,21 @@ impl Machine for Gpu {
         let room = unsafe { self.device.alloc::<u8>(bytes.max(1))? };
         let at = room.device_ptr(&self.device.cuda_stream()).0;
         Ok((room, at))
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(Self::Room, At)> {
+        let room = self.device.clone_htod(bytes)?;
+        let at = room.device_ptr(&self.device.cuda_stream()).0;
+        Ok((room, at))
+    }
+
+    fn fetch(&self, at: At, bytes: usize) -> Result<Vec<u8>> {
+        let mut copy = vec![0; bytes];
+        let stream = self.stream()?;
+        // SAFETY: `copy` has as many bytes and lives until they are there; the stream keeps the order.
+        unsafe { result::memcpy_dtoh_async(&mut copy, at, stream) }.map_err(Error::wrap)?;
+        self.device.cuda_stream().synchronize().map_err(Error::wrap)?;
+        Ok(copy)
     }
 
     unsafe fn launch(&self, kernel: &str, shape: Shape, args: &[Arg]) -> Result<()> {

@@ -11,6 +11,7 @@ use candle_core::{
 };
 
 use super::calls::{Attended, Heads, Kind, MOST_E, On, Sorted};
+use super::dnn::chosen;
 use super::gpu::{Gpu, Made, kind, reading};
 use crate::ops::adam::AdamStep;
 use crate::ops::loss::{IGNORE, counted};
@@ -368,7 +369,8 @@ pub(crate) fn attention(
     let out = turned(kind, [q, k], [&cos, &sin], s, |gpu, [q, k]| {
         reading([v, &lse], |_, [v, lse]| {
             let out = gpu.made(kind, n * qw)?;
-            unsafe { on(gpu, kind).attention(Attended { q, k, v, out: out.at, lse }, s)? };
+            let of = Attended { q, k, v, out: out.at, lse };
+            unsafe { chosen::attention(&on(gpu, kind), of, s)? };
             Ok(out)
         })
     })?;
@@ -379,7 +381,8 @@ pub(crate) fn attention(
                     (gpu.made(kind, n * qw)?, gpu.made(kind, n * kw)?, gpu.made(kind, n * kw)?);
                 let on = on(gpu, kind);
                 unsafe {
-                    on.attention_back(Attended { q, k, v, out, lse }, g, [dq.at, dk.at, dv.at], s)?;
+                    let of = Attended { q, k, v, out, lse };
+                    chosen::attention_back(&on, of, g, [dq.at, dk.at, dv.at], s)?;
                     on.rope((dq.at, dq.at), (cos, sin), s, s.h, true)?;
                     on.rope((dk.at, dk.at), (cos, sin), s, s.k, true)?;
                 }

@@ -117,15 +117,20 @@ fn every_operation_on_a_device_equals_that_of_the_cpu() {
     let targets: Vec<u32> =
         (0..n as u32).map(|i| if i % 8 == 7 { IGNORE } else { i % 40 }).collect();
     agree("loss", &gpu, &[(&[n, f], false)], 2, |a| ops::cross_entropy(a[0], &targets));
-    for (t, h, k, e) in [(35, 4, 2, 8), (70, 2, 1, 64), (35, 2, 2, 80), (35, 2, 1, 6)] {
+    let shapes = [(70, 35, 4, 2, 8), (70, 70, 2, 1, 64), (70, 35, 2, 2, 80), (70, 35, 2, 1, 6)];
+    // The last ones are lengths that cuDNN takes.
+    for (n, t, h, k, e) in shapes.into_iter().chain([(256, 128, 4, 2, 16), (128, 128, 2, 2, 64)]) {
         let rope: Vec<f64> = (0..e / 2).map(|i| 1e4f64.powf(-2.0 * i as f64 / e as f64)).collect();
         let rope = Arc::new(RopeTable::new(&rope, t));
         let wide = [n, h * e];
         let narrow = [n, k * e];
         let args: [(&[usize], bool); 3] = [(&wide, false), (&narrow, false), (&narrow, false)];
-        agree(&format!("attention {e}"), &gpu, &args, 6, |a| {
+        agree(&format!("attention {t} {e}"), &gpu, &args, 6, |a| {
             ops::attention(a[0], a[1], a[2], t, e, &rope)
         });
+    }
+    for line in ops::attention_kernels(&gpu) {
+        eprintln!("attention: {line}");
     }
 }
 
