@@ -31,6 +31,8 @@ CASES = {
     "mid": (512, 8, 8, 1376, 32000, 256, 4),
     "7b": (4096, 32, 32, 11008, 32000, 4096, 1),
 }
+# Published targets: L, D, H, F
+TARGETS = {"370m": (24, 1024, 8, 2816), "1.3b": (24, 2048, 16, 5504), "2.7b": (32, 2560, 20, 6912)}
 OPEN, CLOSED = 0.5, -4.6
 BETA, LOW, HIGH, EPS = 2.0 / 3.0, -0.1, 1.1, 1e-6
 
@@ -115,7 +117,10 @@ def worker(case, keep, steps, threads, plain, device="cpu", bf16=False):
 
     # Log-alphas, one table a kind; the target keeps what is alive.
     sizes = {"layer": (1, L), "head": (L, H), "intermediate": (L, M), "hidden": (1, D)}
-    alive = {"layer": L, "head": kept(H, keep), "intermediate": kept(M, keep), "hidden": kept(D, keep)}
+    if keep in TARGETS:
+        alive = dict(zip(("layer", "hidden", "head", "intermediate"), TARGETS[keep]))
+    else:
+        alive = {"layer": L, "head": kept(H, keep), "intermediate": kept(M, keep), "hidden": kept(D, keep)}
     log_alpha = {}
     for kind, (rows, width) in sizes.items():
         k = alive[kind]
@@ -299,7 +304,8 @@ def main():
     parser.add_argument("--worker", action="store_true", help="PyTorch alone, one line of JSON")
     parser.add_argument("--woolshed", default="target/release/woolshed", help="the program")
     parser.add_argument("--case", choices=CASES, default="small")
-    parser.add_argument("--keep", type=float, default=1.0)
+    share = lambda text: text if text in TARGETS else float(text)
+    parser.add_argument("--keep", type=share, default=1.0, help="a share, or a target: " + ", ".join(TARGETS))
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

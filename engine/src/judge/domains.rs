@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::data::{Domains, Rows};
-use crate::gate::GateValues;
+use crate::gate::{GateTensors, GateValues};
 use crate::model::forward::{Forward, next_tokens};
+use crate::model::pass::live::Live;
 use crate::model::pass::{self, Memory, Pass};
 use crate::model::{LlamaConfig, Model, ModelError, Weights};
 use crate::ops::{self, Rope, RopeTable};
@@ -40,6 +41,8 @@ pub fn domain_losses(
         Some((values, source)) => Some(values.tensors(source, dtype, device)?),
         None => None,
     };
+    let gone = gates.filter(|_| elastic && !handmade);
+    let live = gone.map(|(values, source)| Live::under(&weights, source, values));
     let memory = Memory::default();
     let losses_of = |ids: &[u32]| -> Result<Vec<f64>, ModelError> {
         if handmade {
@@ -47,11 +50,8 @@ pub fn domain_losses(
             return Pass { weights, config, rope, gates, elastic, ids, tokens, watch }
                 .losses(&memory);
         }
-        let mut forward = Forward::with_rope(&weights, config, rope.clone()).watched(watch);
-        if let Some(gates) = &tensors {
-            forward = forward.gated(gates);
-        }
-        Ok(ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?)
+        let forward = Forward::with_rope(&weights, config, rope.clone()).watched(watch);
+        by_operations(forward, (tensors.as_ref(), live.as_ref()), ids, tokens)
     };
     let total: u64 = domains.domains.iter().map(|d| d.eval.len() as u64).sum();
     let progress = |done: u64, domain: &str| Progress {
@@ -72,6 +72,22 @@ pub fn domain_losses(
         })?);
     }
     Ok(losses)
+}
+
+/// The losses of some rows where no pass by hand is: under gates, and without what they close.
+fn by_operations<'a>(
+    mut forward: Forward<'a>,
+    (gates, live): (Option<&'a GateTensors>, Option<&Live>),
+    ids: &[u32],
+    tokens: usize,
+) -> Result<Vec<f64>, ModelError> {
+    if let Some(gates) = gates {
+        forward = forward.gated(gates);
+    }
+    if let Some(live) = live {
+        forward = forward.elastic(live.clone());
+    }
+    Ok(ops::token_losses(&forward.logits(ids, tokens)?, &next_tokens(ids, tokens))?)
 }
 
 /// Gives the loss of each domain for a model.
@@ -108,4 +124,43 @@ fn rows_loss(
         }
     }
     Ok(total / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tiny::{FAMILIES, family, ids, random_gates};
+    use super::*;
+    use crate::gate::EvalMode;
+    use crate::progress::Unwatched;
+
+    #[test]
+    fn losses_on_other_devices_are_those_by_hand_with_and_without_what_gates_close() {
+        for (name, seed) in FAMILIES.into_iter().zip(3..) {
+            let model = family(name, false);
+            let (weights, config) = (&*model.weights, &model.config);
+            let source = model.shape();
+            let values = random_gates(&model, true, seed).evaluate(EvalMode::Target);
+            let (ids, tokens) = (ids(&model, 3, 7), 7);
+            let rope: Rope = Arc::new(RopeTable::new(&config.inverse_frequencies(), tokens));
+            let tensors = values.tensors(&source, weights.embed.dtype(), weights.embed.device());
+            let tensors = tensors.unwrap();
+            let live = Live::under(weights, &source, &values);
+            assert!(live.share(weights) < 0.7, "the gates close much: {}", live.share(weights));
+            let of = |live| {
+                let forward = Forward::with_rope(weights, config, rope.clone());
+                by_operations(forward, (Some(&tensors), live), &ids, tokens).unwrap()
+            };
+            for (found, elastic) in [(of(None), false), (of(Some(&live)), true)] {
+                let gates = Some((&values, &source));
+                let (ids, rope, watch) = (&ids[..], &rope, &Unwatched);
+                let pass = Pass { weights, config, rope, gates, elastic, ids, tokens, watch };
+                let wanted = pass.losses(&Memory::default()).unwrap();
+                assert_eq!(found.len(), wanted.len());
+                for (a, b) in found.iter().zip(&wanted) {
+                    // f64, sums in other orders.
+                    assert!((a - b).abs() < 1e-11, "{name}: {a} and {b}");
+                }
+            }
+        }
+    }
 }
