@@ -3,6 +3,7 @@
 //! Gates on outputs and on heads are multiplied into the output projections, so a part adds to the stream
 //! as one product. Their gradients come back with that of the projection (`place.rs`).
 
+use super::copies::Stack;
 use super::live::{Chosen, LiveHeads};
 use super::net::{AttentionPlaces, MlpPlaces, Net};
 use super::place::{Factors, Part, gather, unfold};
@@ -87,7 +88,15 @@ impl<T: Real> Net<'_, T> {
     }
 
     /// Copies what takes part of matrices, one below the other.
-    fn stack<'t>(&self, parts: &[(usize, Part<'_>)], buffer: &'t mut Vec<T>) -> &'t [T] {
+    fn stack<'t>(
+        &'t self,
+        (l, stack): (usize, Stack),
+        parts: &[(usize, Part<'_>)],
+        buffer: &'t mut Vec<T>,
+    ) -> &'t [T] {
+        if let Some(copy) = self.copies.of(l, stack) {
+            return copy;
+        }
         let total = parts.iter().map(|(_, part)| part.len()).sum();
         let all = fit(buffer, total);
         let mut rest = &mut *all;
@@ -102,11 +111,15 @@ impl<T: Real> Net<'_, T> {
     /// A matrix times its factors: itself where all of it takes part and there are none.
     fn folded<'t>(
         &'t self,
+        (l, stack): (usize, Stack),
         place: usize,
         part: Part<'_>,
         by: Factors<'_, T>,
         buffer: &'t mut Vec<T>,
     ) -> &'t [T] {
+        if let Some(copy) = self.copies.of(l, stack) {
+            return copy;
+        }
         if part.is_whole() && by.are_none() {
             return self.w[place];
         }
@@ -157,7 +170,7 @@ impl<T: Real> Net<'_, T> {
         let (n, d, width) = (self.n, self.d(), heads.width);
         let a = fit(&mut temps.a, n * d);
         norm_and_copy(x, &self.norm(heads.at.norm), a, out);
-        let w = self.stack(&self.readers(heads), &mut temps.w);
+        let w = self.stack((l, Stack::Readers), &self.readers(heads), &mut temps.w);
         let qkv = fit(qkv, n * width);
         if let Some(bias) = heads.at.biases {
             let bias = self.biases(bias, heads);
@@ -186,7 +199,7 @@ impl<T: Real> Net<'_, T> {
         let row = self.gates.output(gates.attention, d);
         let by = Factors { row: row.as_deref(), col: gates.context.as_deref() };
         let part = self.to_hidden(&heads.live.q_rows, heads.live.q_rows.full());
-        let w = self.folded(heads.at.o, part, by, &mut temps.w);
+        let w = self.folded((l, Stack::Output), heads.at.o, part, by, &mut temps.w);
         let he = heads.q;
         // SAFETY: context is (n, he), w is (d, he), out is (n, d) and ours.
         unsafe {
@@ -236,7 +249,7 @@ impl<T: Real> Net<'_, T> {
         let row = self.gates.output(gates.attention, d);
         let by = Factors { row: row.as_deref(), col: gates.context.as_deref() };
         let part = self.to_hidden(&heads.live.q_rows, heads.live.q_rows.full());
-        let w = self.folded(heads.at.o, part, by, &mut temps.w);
+        let w = self.folded((l, Stack::Output), heads.at.o, part, by, &mut temps.w);
         let grad = fit(&mut temps.wide, n * he);
         let dx = fit(&mut temps.dx, n * d);
         // SAFETY: dx is (n, d), w is (d, he), grad is (n, he) and ours.
@@ -291,7 +304,7 @@ impl<T: Real> Net<'_, T> {
             }
         }
         let readers = self.readers(heads);
-        let w = self.stack(&readers, &mut temps.w);
+        let w = self.stack((l, Stack::Readers), &readers, &mut temps.w);
         let a = fit(&mut temps.a, n * d);
         // SAFETY: dqkv is (n, width), w is (width, d), a is (n, d) and ours.
         unsafe {
@@ -375,7 +388,7 @@ impl<T: Real> Net<'_, T> {
         let (n, d, f) = (self.n, self.d(), channels.len());
         let b = fit(&mut temps.a, n * d);
         norm_and_copy(x, &self.norm(at.norm), b, out);
-        let w = self.stack(&self.mlp_readers(at, channels), &mut temps.w);
+        let w = self.stack((l, Stack::GateUp), &self.mlp_readers(at, channels), &mut temps.w);
         let gu = fit(gu, n * 2 * f);
         let (b, wt) = (rows(b, d), rows(w, d).t());
         // SAFETY: b is (n, d), w is (2f, d), gu is (n, 2f) and ours.
@@ -385,7 +398,13 @@ impl<T: Real> Net<'_, T> {
         let gates = &self.gates.layers[l];
         let row = self.gates.output(gates.mlp, d);
         let by = Factors { row: row.as_deref(), col: gates.channels.as_deref() };
-        let w = self.folded(at.down, self.to_hidden(channels, channels.full()), by, &mut temps.w);
+        let w = self.folded(
+            (l, Stack::Down),
+            at.down,
+            self.to_hidden(channels, channels.full()),
+            by,
+            &mut temps.w,
+        );
         // SAFETY: y is (n, f), w is (d, f), out is (n, d) and ours.
         unsafe {
             gemm_until(self.stop, n, d, f, out.as_mut_ptr(), d, rows(y, f), rows(w, f).t(), true)
@@ -407,7 +426,7 @@ impl<T: Real> Net<'_, T> {
         let row = self.gates.output(gates.mlp, d);
         let by = Factors { row: row.as_deref(), col: gates.channels.as_deref() };
         let part = self.to_hidden(channels, channels.full());
-        let w = self.folded(at.down, part, by, &mut temps.w);
+        let w = self.folded((l, Stack::Down), at.down, part, by, &mut temps.w);
         let y = fit(&mut temps.wide, n * f);
         let dx = fit(&mut temps.dx, n * d);
         // SAFETY: dx is (n, d), w is (d, f), y is (n, f) and ours.
@@ -425,7 +444,7 @@ impl<T: Real> Net<'_, T> {
             }
         }
         let readers = self.mlp_readers(at, channels);
-        let w = self.stack(&readers, &mut temps.w);
+        let w = self.stack((l, Stack::GateUp), &readers, &mut temps.w);
         let b = fit(&mut temps.a, n * d);
         let g = rows(gu, 2 * f);
         // SAFETY: gu is (n, 2f), w is (2f, d), b is (n, d) and ours.

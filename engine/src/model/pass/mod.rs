@@ -15,12 +15,14 @@
 //! | `live.rs` | what takes part |
 //! | `net.rs` | tensors and gates laid out for a pass |
 //! | `place.rs` | chosen rows and columns, out of a matrix and back |
+//! | `copies.rs` | matrices of an elastic pass, copied once |
 //! | `space.rs` | memory kept from pass to pass |
 //! | `sums.rs` | gradients on their way |
 //! | `layer.rs` | a layer, forward and backward |
 //! | `ends.rs` | embeddings; norm, head and loss |
 //! | `next.rs` | token by token, for generation |
 
+mod copies;
 mod ends;
 mod layer;
 pub(crate) mod live;
@@ -37,6 +39,7 @@ use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 
 pub(super) use self::next::with_next;
 
+use self::copies::Copies;
 use self::ends::Loss;
 use self::live::Live;
 use self::net::{Gated, Net, Places};
@@ -267,7 +270,7 @@ impl Pass<'_> {
             let targets = next_tokens(self.ids, self.tokens);
             let layers = net.live.layers.len();
             let begin = Instant::now();
-            forward(&net, self.ids, space, asked.recompute)?;
+            forward(net, self.ids, space, asked.recompute)?;
             let up = begin.elapsed().as_secs_f64();
             let len = net.n * net.d();
             let Space { streams, slots, temps, .. } = space;
@@ -329,7 +332,7 @@ impl Pass<'_> {
     fn read<T: Typed, R>(
         &self,
         memory: &Memory,
-        f: impl FnOnce(Net<'_, T>, &mut Space<T>) -> Result<R, ModelError>,
+        f: impl FnOnce(&Net<'_, T>, &mut Space<T>) -> Result<R, ModelError>,
     ) -> Result<R, ModelError> {
         let vocab = self.weights.embed.dim(0)?;
         if let Some(&id) = self.ids.iter().find(|&&id| id as usize >= vocab) {
@@ -356,7 +359,8 @@ impl Pass<'_> {
             None => (everything.clone(), Gated::none(everything.layers.len())),
         };
         let stop = Stop::by(self.watch);
-        let net = Net {
+        let mut net = Net {
+            copies: Copies::default(),
             stop: &stop,
             w,
             at: Places::of(self.weights),
@@ -370,7 +374,11 @@ impl Pass<'_> {
             full: self.weights.embed.dim(1)?,
         };
         let mut spaces = memory.0.lock().unwrap_or_else(|e| e.into_inner());
-        f(net, T::space(&mut spaces))
+        let space = T::space(&mut spaces);
+        net.copies = net.copies(std::mem::take(&mut space.copies));
+        let of = f(&net, space);
+        space.copies = net.copies.all;
+        of
     }
 }
 

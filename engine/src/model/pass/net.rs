@@ -1,5 +1,6 @@
 //! A network laid out for a pass: its tensors as slices, the gates in their type, what takes part.
 
+use super::copies::Copies;
 use super::live::{Live, LiveHeads};
 use super::place::Part;
 use crate::gate::{GateKind, GateValues};
@@ -206,6 +207,8 @@ pub(super) struct Net<'a, T> {
     pub full: usize,
     /// After a stop, what is computed is no result.
     pub stop: &'a Stop<'a>,
+    /// The matrices of the layers, copied before the pass, where that is so.
+    pub copies: Copies<T>,
 }
 
 impl<T: Real> Net<'_, T> {

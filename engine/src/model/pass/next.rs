@@ -56,6 +56,7 @@ fn with_next_in<T: Typed, R>(
     let gates = Gated::none(live.layers.len());
     let stop = Stop::never();
     let net = Net {
+        copies: super::copies::Copies::default(),
         stop: &stop,
         w,
         at: Places::of(weights),

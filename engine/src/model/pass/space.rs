@@ -10,6 +10,8 @@ pub(crate) struct Space<T> {
     /// One a layer, or one for all when layers run twice.
     pub(super) slots: Vec<Slot<T>>,
     pub(super) temps: Temps<T>,
+    /// Matrices of an elastic pass.
+    pub(super) copies: Vec<T>,
     /// Gradients of tensors, given back after a step.
     pub(super) flat: Vec<T>,
 }
