@@ -227,3 +227,78 @@ fn a_pass_by_hand_is_that_of_the_graph_elastic_or_not_in_f32() {
     // The same in units of 6e-8.
     compare(DType::F32, 120, 2e-3);
 }
+
+#[test]
+fn gradients_by_hand_are_the_slopes_of_the_loss() {
+    const STEP: f64 = 1e-5;
+    let (mut gated, mut smaller) = (0, 0);
+    for case in 0..32 {
+        let stream = &mut Stream::new(case, "slopes", 0);
+        let model = model(stream, DType::F64);
+        let (gates, tokens, elastic) = (gates(stream, &model), 7, case % 4 > 0);
+        let (source, vocab) = (model.shape(), model.config.vocab as u64);
+        let ids: Vec<u32> = (0..2 * tokens).map(|_| stream.below(vocab) as u32).collect();
+        let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), tokens));
+        let values = gates.as_ref().map(|(_, values)| values);
+        let pass = Pass {
+            weights: &model.weights,
+            config: &model.config,
+            rope: &rope,
+            gates: values.map(|values| (values, &source)),
+            elastic,
+            ids: &ids,
+            tokens,
+            watch: &Unwatched,
+        };
+        let part = Part { ids: &ids, tokens, share: 1.0, teacher: None, watch: &Unwatched };
+        let named = model.weights.named();
+        let (wanted, memory) = (vec![true; named.len()], Memory::default());
+        let hand = by_hand(&pass, &part, (case % 3 == 0, false), &wanted, None, &memory);
+        let hand = hand.unwrap().unwrap();
+        smaller += u32::from(hand.clock.computed < 1.0);
+        let loss = |pass: Pass<'_>| {
+            let all = pass.losses(&memory).unwrap();
+            all.iter().sum::<f64>() / all.len() as f64
+        };
+        let see = |what: &str, g: f64, of: &dyn Fn(f64) -> f64| {
+            let slope = (of(STEP) - of(-STEP)) / (2.0 * STEP);
+            // Third derivatives times 1e-10, and a loss of some nats in units of 1e-16 over 1e-5.
+            let limit = 1e-6 * (1.0 + g.abs());
+            assert!(
+                (slope - g).abs() < limit,
+                "case {case}, {what}: {g} where the slope is {slope}"
+            );
+        };
+        for (t, (values, by)) in
+            values.iter().flat_map(|values| values.values.iter().zip(&hand.values)).enumerate()
+        {
+            let Some((_, all)) = &gates else { continue };
+            // At 0 a hidden dimension would enter the mean of a norm.
+            for i in (0..values.len()).filter(|&i| all.slopes[t][i] != 0.0 && values[i] > 1e-3) {
+                see(all.kinds[t].name(), by[i], &|by| {
+                    let mut moved = all.clone();
+                    moved.values[t][i] += by;
+                    loss(Pass { gates: Some((&moved, &source)), ..pass })
+                });
+                gated += 1;
+            }
+        }
+        let trained: Vec<&Tensor> = named.iter().map(|(_, t)| *t).collect();
+        let by_tensor = through(&model.weights, &wanted, hand.flat, &trained).unwrap();
+        for (t, ((name, w), g)) in named.iter().zip(&by_tensor).enumerate() {
+            let i = stream.below(w.elem_count() as u64) as usize;
+            see(name, numbers(g.as_ref().unwrap())[i], &|by| {
+                let mut place = 0..named.len();
+                let moved = model.weights.map(|w| {
+                    let mut all = numbers(w);
+                    if place.next() == Some(t) {
+                        all[i] += by;
+                    }
+                    Tensor::from_vec(all, w.shape(), &Device::Cpu)
+                });
+                loss(Pass { weights: &moved.unwrap(), ..pass })
+            });
+        }
+    }
+    assert!(gated > 100 && smaller > 5, "{gated} gates, {smaller} elastic");
+}
