@@ -80,7 +80,12 @@ pub(super) fn check(options: &TrainOptions) -> Result<(), RunError> {
         refuse("accumulate", 0, "at least 1", 1)?;
     }
     if options.dtype == Precision::Bf16 {
-        refuse("dtype", "bf16", "the CPU computes in f32", "f32")?;
+        refuse(
+            "dtype",
+            "bf16",
+            "the CPU computes in f32, and so do runs on a CUDA device; `bench` has bf16 there",
+            "f32",
+        )?;
     }
     if let Some(distill) = &options.distill {
         let w = distill.weight;

@@ -251,7 +251,10 @@ pub(super) fn backward(s: Heads, version: usize) -> Graph {
     let dk = g.memory(Role::Dk, CUDNN_DATA_BFLOAT16, heads(s, s.k));
     let dq = g.memory(Role::Dq, CUDNN_DATA_BFLOAT16, heads(s, s.h));
     // D = Σ g · out
-    let shared = g.add(CUDNN_DATA_FLOAT, heads(s, s.h), Place::Virtual);
+    let (dims, [sequence, _, row, one]) = heads(s, s.h);
+    // The frontend's strides of it, odd as they are: nothing is stored there.
+    let strides = [sequence, s.t * s.e, row, one];
+    let shared = g.add(CUDNN_DATA_FLOAT, (dims, strides), Place::Virtual);
     g.pointwise_into(CUDNN_POINTWISE_MUL, grad, Some(out), shared);
     let share = g.between([s.b, s.h, s.t, 1]);
     g.reduce(CUDNN_REDUCE_TENSOR_ADD, shared, share);
@@ -274,7 +277,7 @@ pub(super) fn backward(s: Heads, version: usize) -> Graph {
     let ds_turned = g.turn(ds, CUDNN_DATA_BFLOAT16);
     product_of_shared(&mut g, s, ds_turned, q, dk);
     // dq = ds k
-    let k_rows = g.turn(k, CUDNN_DATA_BFLOAT16);
+    let k_rows = g.turn(k, CUDNN_DATA_FLOAT);
     let sum = g.memory(Role::DqSum, CUDNN_DATA_FLOAT, packed([s.b, s.h, s.t, s.e]));
     g.matmul(ds, k_rows, sum);
     g.pointwise_into(CUDNN_POINTWISE_IDENTITY, sum, None, dq);
