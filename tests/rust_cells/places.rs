@@ -148,3 +148,21 @@ fn without_a_compiler_a_cell_says_so() {
     ]);
     fails(&mut kernel.client(), "%%rust\n1", &["no Rust compiler", "rustup"]);
 }
+
+#[test]
+fn the_scripts_with_rust_cells_leave_their_tables_and_charts() {
+    if rust_program().is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+    for name in ["rust-scores", "rust-pairs"] {
+        let script = scripts.join(format!("{name}.rhai"));
+        let script = script.to_str().expect("UTF-8");
+        run(&bench, &["run", script, "--out", "out", "-p", "quick=true"]).ok();
+        for ending in ["csv", "png"] {
+            let file = format!("out/{name}.{ending}");
+            assert!(!bench.read(&file).is_empty(), "{file}");
+        }
+    }
+}

@@ -241,6 +241,7 @@ impl Cells {
                 json!({
                     "status": "ended",
                     "how": how.lines().last().unwrap_or_default(),
+                    "panic": ending.panic.as_deref().and_then(|p| p.split_once('\n')).map(|(_, m)| m),
                     "interrupted": interrupted.load(Ordering::SeqCst),
                     "lost": before.iter().map(|(name, _)| name).collect::<Vec<_>>(),
                     "again": again.err(),

@@ -68,10 +68,16 @@ fn draw(error: &CompilationError, code: &str, name: &str) -> String {
         }
     }
     if marks.is_empty() {
-        // Nothing of it is in the cell: what the compiler drew is all there is.
+        // The mark is around the cell, on what evcxr puts there to show a value.
         let rendered = error.rendered();
-        if !rendered.trim().is_empty() {
-            return rendered.trim_end().to_owned();
+        match around(&rendered, code) {
+            Some((mark, said)) => {
+                marks.push(mark);
+                notes.extend(said);
+            }
+            // Nothing of it is in the cell: what the compiler drew is all there is.
+            None if !rendered.trim().is_empty() => return rendered.trim_end().to_owned(),
+            None => {}
         }
     }
     let mut help: Vec<String> = error.help();
@@ -81,6 +87,31 @@ fn draw(error: &CompilationError, code: &str, name: &str) -> String {
     }
     notes.retain(|note| !help.iter().any(|h| note.contains(h.lines().next().unwrap_or_default())));
     render(error.code(), &error.message(), (code, name), &marks, &notes, &help)
+}
+
+/// The mark and the notes of a message that the compiler drew around lines of the cell; none where the drawing
+/// shows no line of it.
+fn around(rendered: &str, code: &str) -> Option<(Mark, Vec<String>)> {
+    let (mut place, mut label, mut notes) = (None, String::new(), Vec::new());
+    for drawn in rendered.lines() {
+        if let Some(note) = drawn.trim_start().strip_prefix("= ") {
+            notes.push(note.to_owned());
+            continue;
+        }
+        let Some((gutter, rest)) = drawn.split_once('|') else { continue };
+        if gutter.trim().is_empty() {
+            if let Some((_, said)) = rest.rsplit_once('^') {
+                label = said.trim().to_owned();
+            }
+        } else if place.is_none() && gutter.trim().parse::<usize>().is_ok() {
+            let text = rest.trim_start_matches([' ', '|', '/']).trim_end();
+            let mut own = code.lines().enumerate();
+            place = own.find(|(_, line)| !text.is_empty() && line.trim() == text.trim());
+        }
+    }
+    let (at, line) = place?;
+    let start = line.len() - line.trim_start().len() + 1;
+    Some((Mark { line: at + 1, columns: (start, usize::MAX), label, primary: true }, notes))
 }
 
 fn render(
@@ -153,6 +184,19 @@ mod tests {
         let expected = "error[E0425]: no `x`\n --> cell 2, line 2, column 9\n1 | // äöü\n  | ------ here\n\
                         2 | let é = x;\n  |         ^ not found\n  = help: try `y`";
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn a_message_around_the_cell_is_drawn_at_the_line_it_is_around() {
+        let drawn = "error: this operation will panic at runtime\n   --> src/lib.rs:129:40\n    |\n\
+                     129 |   evcxr_send_text_plain(&format!(\"{:?}\",&(\n    |  ______________________^\n\
+                     130 | | 1 / zero\n131 | | )));\n    | |_^ attempt to divide `1_i32` by zero\n    |\n    \
+                     = note: `#[deny(unconditional_panic)]` on by default";
+        let (mark, notes) = around(drawn, "let zero = 0;\n  1 / zero").expect("a line of the cell");
+        assert_eq!((mark.line, mark.columns.0), (2, 3));
+        assert_eq!(mark.label, "attempt to divide `1_i32` by zero");
+        assert_eq!(notes, ["note: `#[deny(unconditional_panic)]` on by default"]);
+        assert!(around(drawn, "something else").is_none());
     }
 
     #[test]

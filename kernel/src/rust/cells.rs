@@ -359,7 +359,12 @@ fn ended(done: &Value, name: &str) -> Diagnostic {
     let by_user = done["interrupted"].as_bool() == Some(true);
     let (kind, message) = match by_user {
         true => ("Interrupted", "the Rust process was ended by the second interrupt".to_owned()),
-        false => ("ProcessEnded", format!("the Rust process ended: {how}")),
+        false => {
+            let panic = done["panic"]
+                .as_str()
+                .map_or(String::new(), |said| format!(" after a panic: {said}"));
+            ("ProcessEnded", format!("the Rust process ended: {how}{panic}"))
+        }
     };
     let mut ended = told(kind, name, message, Vec::new());
     ended.drawn = vec![
