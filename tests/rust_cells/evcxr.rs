@@ -139,6 +139,12 @@ fn errors_are_about_the_cell_and_warnings_of_older_cells_are_left_out() {
     let run = c.run("eprintln!(\"before\"); \"x\".parse::<i32>()?;");
     assert_eq!(run.stderr(), "before\n", "the reason is the error, not also a text");
     fails(c, "unimplemented!(\"later\")", &["Panic: not implemented: later", "line 1"]);
+    // The compiler's mark is around the value, in what evcxr writes to show it.
+    let said = fails(c, "let zero = 0;\n1 / zero", &["line 2, column 1", "divide `1_i32` by zero"]);
+    assert!(!said.contains("evcxr"), "{said}");
+    fails(c, "struct Plain; Plain", &["`Plain` doesn't implement `Debug`", "line 1"]);
+    ok(c, ":preserve_vars_on_panic 0");
+    fails(c, "let z = 3; panic!(\"no more\")", &["ProcessEnded", "after a panic: no more"]);
     ok(c, ":efmt {:?}");
     fails(c, "\"x\".parse::<i32>()?;", &["ErrorReturned: ParseIntError { kind: InvalidDigit }"]);
 }

@@ -246,7 +246,11 @@ impl Listener {
 
     fn take_content(&mut self, mime: String, body: String) {
         if mime == PANIC {
-            self.ending.panic = Some(body);
+            // A panic that may not go further is followed by one that says so.
+            let second = body.ends_with("\npanic in a function that cannot unwind");
+            if !second || self.ending.panic.is_none() {
+                self.ending.panic = Some(body);
+            }
             return;
         }
         // A text beside another form is that form for those who show text only; anything else is a

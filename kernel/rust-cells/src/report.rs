@@ -105,13 +105,18 @@ fn around(rendered: &str, code: &str) -> Option<(Mark, Vec<String>)> {
             }
         } else if place.is_none() && gutter.trim().parse::<usize>().is_ok() {
             let text = rest.trim_start_matches([' ', '|', '/']).trim_end();
-            let mut own = code.lines().enumerate();
-            place = own.find(|(_, line)| !text.is_empty() && line.trim() == text.trim());
+            let lines = || code.lines().enumerate().filter(|_| !text.is_empty());
+            // The value may stand behind something on its line.
+            place = lines()
+                .find(|(_, line)| line.trim() == text)
+                .or_else(|| lines().find(|(_, line)| line.trim_end().ends_with(text)))
+                .map(|(at, line)| (at, line.trim_end().len() - text.len(), line));
         }
     }
-    let (at, line) = place?;
-    let start = line.len() - line.trim_start().len() + 1;
-    Some((Mark { line: at + 1, columns: (start, usize::MAX), label, primary: true }, notes))
+    let (at, start, line) = place?;
+    let column = line[..start].chars().count() + 1;
+    let mark = Mark { line: at + 1, columns: (column, usize::MAX), label, primary: true };
+    Some((mark, notes))
 }
 
 fn render(
@@ -196,6 +201,8 @@ mod tests {
         assert_eq!((mark.line, mark.columns.0), (2, 3));
         assert_eq!(mark.label, "attempt to divide `1_i32` by zero");
         assert_eq!(notes, ["note: `#[deny(unconditional_panic)]` on by default"]);
+        let (mark, _) = around(drawn, "let é = 0; 1 / zero ").expect("a line of the cell");
+        assert_eq!((mark.line, mark.columns.0), (1, 12));
         assert!(around(drawn, "something else").is_none());
     }
 
