@@ -23,6 +23,9 @@ use crate::library::{self, Library};
 use crate::listener::{self, Ending, Listener};
 use crate::{report, template};
 
+/// Runs what the user's files of evcxr say.
+const CONFIGURATION: &str = ":load_config --quiet";
+
 /// What the kernel wants of a session of Rust cells.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -123,7 +126,7 @@ impl Cells {
         cells.load_client(offline)?;
         // Before the user's own dependencies: the template belongs to everybody.
         let _ = template::keep(&wanted.folder, &template);
-        let configured = cells.run(":load_config --quiet", &AtomicBool::new(false), &|_, _| None);
+        let configured = cells.run(CONFIGURATION, &AtomicBool::new(false), &|_, _| None);
         cells
             .ended(configured.map_err(error_text))
             .map_err(|e| format!("evcxr's configuration (evcxr.toml, init.evcxr) fails: {e}"))?;
@@ -185,6 +188,8 @@ impl Cells {
         if self.library.is_sketch() && code.lines().any(|line| line.trim_start().starts_with('!')) {
             self.deepen();
         }
+        // Of others rust-analyzer is not asked for a type.
+        let variables = code.contains("let ") || code.starts_with(CONFIGURATION);
         loop {
             let result = self.context.execute_with_callbacks(
                 code,
@@ -195,7 +200,7 @@ impl Cells {
                 },
             );
             let of_a_type = match &result {
-                Err(Error::CompilationErrors(_)) => self.library.is_sketch(),
+                Err(Error::CompilationErrors(_)) => self.library.is_sketch() && variables,
                 Err(Error::Message(text)) => text.contains("determine type of variable"),
                 _ => false,
             };
