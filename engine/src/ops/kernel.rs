@@ -245,8 +245,29 @@ pub(crate) unsafe fn gemm_until<T: Real>(
     b: Mat<T>,
     add: bool,
 ) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { gemm_shared(rayon::current_num_threads(), stop, m, n, k, c, c_row, a, b, add) }
+}
+
+/// [`gemm_until`] in as many tiles as so many threads want.
+///
+/// # Safety
+/// As [`gemm`].
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many sizes")]
+pub(crate) unsafe fn gemm_shared<T: Real>(
+    threads: usize,
+    stop: &Stop<'_>,
+    m: usize,
+    n: usize,
+    k: usize,
+    c: *mut T,
+    c_row: usize,
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+) {
     let work = m.saturating_mul(n).saturating_mul(k);
-    let threads = if work < SHARED_FROM { 1 } else { rayon::current_num_threads() };
+    let threads = if work < SHARED_FROM { 1 } else { threads };
     let many = n / TILE_COLUMNS;
     let even =
         many >= 4 * threads || (n.is_multiple_of(TILE_COLUMNS) && many.is_multiple_of(threads));

@@ -38,6 +38,11 @@ pub(super) struct Copies<T> {
 }
 
 impl<T> Copies<T> {
+    /// Whether they were made.
+    pub fn are_made(&self) -> bool {
+        !self.at.is_empty()
+    }
+
     /// The copy of some matrices of a layer, if there is one.
     pub fn of(&self, l: usize, stack: Stack) -> Option<&[T]> {
         self.at.get(l).map(|at| &self.all[at[stack as usize].clone()])

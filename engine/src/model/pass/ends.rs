@@ -60,26 +60,37 @@ impl<T: Real> Net<'_, T> {
         let hidden = &self.live.hidden;
         if z.is_some() {
             let mut by_z = vec![T::zero(); d];
-            for (dx, &id) in dx.chunks_exact(d).zip(ids) {
-                let row = &table[id as usize * self.full..][..self.full];
-                for (j, c) in hidden.iter().enumerate() {
-                    by_z[j] += dx[j] * row[c];
+            // Each task some of the dimensions: rows are added in one order.
+            let few = d.div_ceil(rayon::current_num_threads());
+            by_z.par_chunks_mut(few).enumerate().with_max_len(1).for_each(|(i, by_z)| {
+                let places: Vec<usize> = (0..by_z.len()).map(|j| hidden.at(i * few + j)).collect();
+                for (dx, &id) in dx.chunks_exact(d).zip(ids) {
+                    let row = &table[id as usize * self.full..][..self.full];
+                    let dx = &dx[i * few..][..places.len()];
+                    for ((by_z, &g), &c) in by_z.iter_mut().zip(dx).zip(&places) {
+                        *by_z += g * row[c];
+                    }
                 }
-            }
+            });
             sums.gates.add_row(GateKind::Hidden, 0, hidden, &by_z);
         }
         let every = Chosen::all(table.len() / self.full);
         if let Some(out) = sums.alone(self.at.embed, self.over_hidden(&every)) {
-            clear(out);
-            for (dx, &id) in dx.chunks_exact(d).zip(ids) {
-                let row = &mut out[id as usize * d..][..d];
-                match z {
-                    None => row.iter_mut().zip(dx).for_each(|(out, &g)| *out += g),
-                    Some(z) => {
-                        row.iter_mut().zip(dx).zip(z).for_each(|((out, &g), &z)| *out += g * z)
+            // Each task some of the words: rows are added in one order.
+            let few = (out.len() / d).div_ceil(rayon::current_num_threads());
+            out.par_chunks_mut(few * d).enumerate().with_max_len(1).for_each(|(i, out)| {
+                out.fill(T::zero());
+                for (dx, &id) in dx.chunks_exact(d).zip(ids) {
+                    let Some(word) = (id as usize).checked_sub(i * few) else { continue };
+                    let Some(row) = out.get_mut(word * d..(word + 1) * d) else { continue };
+                    match z {
+                        None => row.iter_mut().zip(dx).for_each(|(out, &g)| *out += g),
+                        Some(z) => {
+                            row.iter_mut().zip(dx).zip(z).for_each(|((out, &g), &z)| *out += g * z)
+                        }
                     }
                 }
-            }
+            });
             return;
         }
         let Some(out) = sums.of(self.at.embed, table.len()) else { return };

@@ -7,11 +7,13 @@ use super::copies::Stack;
 use super::live::{Chosen, LiveHeads};
 use super::net::{AttentionPlaces, MlpPlaces, Net};
 use super::place::{Factors, Part, gather, unfold};
-use super::space::{Slot, Temps, fit};
+use super::space::{Left, Slot, Temps, fit};
 use super::sums::{Sums, full_rows, matters};
 use crate::gate::GateKind;
 use crate::ops::attention::{Attended, Size, attend, attend_back};
-use crate::ops::kernel::{Real, Shared, copy, gemm_until, rows, rows_per_task, vectorised};
+use crate::ops::kernel::{
+    Real, Shared, copy, gemm_shared, gemm_until, rows, rows_per_task, vectorised,
+};
 use crate::ops::norm::{NormScale, norm_and_copy, norm_heads, norm_heads_back, norm_rows_back};
 use crate::ops::swiglu::{swiglu_rows, swiglu_rows_back};
 use rayon::prelude::*;
@@ -36,17 +38,33 @@ impl<T: Real> Net<'_, T> {
         out: &mut [T],
         temps: &mut Temps<T>,
     ) {
-        let len = self.n * self.d();
-        let mid = fit(&mut slot.mid, len);
+        self.layer_rows(l, x, slot.rows(self.left(l), self.n), out, temps);
+    }
+
+    /// Elements a row of what layer `l` leaves, in the order of [`Slot`].
+    pub fn left(&self, l: usize) -> [usize; 4] {
+        let (qkv, context) = self.heads(l).map_or((0, 0), |heads| (heads.width, heads.q));
+        let channels = self.at.layers[l].mlp.and(self.live.layers[l].mlp.as_ref());
+        [qkv, context, self.d(), 2 * channels.map_or(0, Chosen::len)]
+    }
+
+    /// [`Net::layer`] for some sequences.
+    pub fn layer_rows(
+        &self,
+        l: usize,
+        x: &[T],
+        left: Left<'_, T>,
+        out: &mut [T],
+        temps: &mut Temps<T>,
+    ) {
+        let Left { qkv, context, mid, gu } = left;
         match self.heads(l) {
-            Some(heads) => {
-                self.attention(l, &heads, (x, mid), (&mut slot.qkv, &mut slot.context), temps);
-            }
+            Some(heads) => self.attention(l, &heads, (x, mid), (qkv, context), temps),
             None => copy(x, mid),
         }
         match (self.at.layers[l].mlp, &self.live.layers[l].mlp) {
             (Some(at), Some(channels)) => {
-                self.mlp((l, at), channels, (mid, out), &mut slot.gu, temps);
+                self.mlp((l, at), channels, (mid, out), gu, temps);
             }
             _ => copy(mid, out),
         }
@@ -128,9 +146,10 @@ impl<T: Real> Net<'_, T> {
         out
     }
 
-    fn size(&self, heads: &Heads<'_>) -> Size {
+    /// Sizes of the attention over `n` rows.
+    fn size(&self, heads: &Heads<'_>, n: usize) -> Size {
         Size {
-            b: self.n / self.tokens,
+            b: n / self.tokens,
             t: self.tokens,
             h: heads.live.heads(),
             k: heads.live.groups.len(),
@@ -164,57 +183,30 @@ impl<T: Real> Net<'_, T> {
         l: usize,
         heads: &Heads<'_>,
         (x, out): (&[T], &mut [T]),
-        (qkv, context): (&mut Vec<T>, &mut Vec<T>),
+        (qkv, context): (&mut [T], &mut [T]),
         temps: &mut Temps<T>,
     ) {
-        let (n, d, width) = (self.n, self.d(), heads.width);
+        let (d, width) = (self.d(), heads.width);
+        let n = x.len() / d;
         let a = fit(&mut temps.a, n * d);
         norm_and_copy(x, &self.norm(heads.at.norm), a, out);
         let w = self.stack((l, Stack::Readers), &self.readers(heads), &mut temps.w);
-        let qkv = fit(qkv, n * width);
         if let Some(bias) = heads.at.biases {
             let bias = self.biases(bias, heads);
             qkv.par_chunks_mut(width).for_each(|row| row.copy_from_slice(&bias));
         }
         let add = heads.at.biases.is_some();
-        // SAFETY: a is (n, d), w is (width, d), qkv is (n, width) and ours.
-        unsafe {
-            gemm_until(
-                self.stop,
-                n,
-                width,
-                d,
-                qkv.as_mut_ptr(),
-                width,
-                rows(a, d),
-                rows(w, d).t(),
-                add,
-            )
-        };
+        self.times(a, d, (w, true), width, qkv, add);
         let turned = self.normed(heads, qkv, &mut temps.normed);
-        let context = fit(context, n * heads.q);
         let (q, k, v) = (turned, &turned[heads.q..], &turned[heads.q + heads.kv..]);
-        attend((q, k, v), self.size(heads), self.rope, self.stop, context);
+        attend((q, k, v), self.size(heads, n), self.rope, self.stop, context);
         let gates = &self.gates.layers[l];
         let row = self.gates.output(gates.attention, d);
         let by = Factors { row: row.as_deref(), col: gates.context.as_deref() };
         let part = self.to_hidden(&heads.live.q_rows, heads.live.q_rows.full());
         let w = self.folded((l, Stack::Output), heads.at.o, part, by, &mut temps.w);
         let he = heads.q;
-        // SAFETY: context is (n, he), w is (d, he), out is (n, d) and ours.
-        unsafe {
-            gemm_until(
-                self.stop,
-                n,
-                d,
-                he,
-                out.as_mut_ptr(),
-                d,
-                rows(context, he),
-                rows(w, he).t(),
-                true,
-            )
-        };
+        self.times(context, he, (w, true), d, out, true);
         if let Some(place) = heads.at.o_bias.filter(|_| self.bias_counts(l)) {
             let mut bias = self.compact(place);
             if let Some(f) = &row {
@@ -249,13 +241,32 @@ impl<T: Real> Net<'_, T> {
         let row = self.gates.output(gates.attention, d);
         let by = Factors { row: row.as_deref(), col: gates.context.as_deref() };
         let part = self.to_hidden(&heads.live.q_rows, heads.live.q_rows.full());
-        let w = self.folded((l, Stack::Output), heads.at.o, part, by, &mut temps.w);
         let grad = fit(&mut temps.wide, n * he);
         let dx = fit(&mut temps.dx, n * d);
-        // SAFETY: dx is (n, d), w is (d, he), grad is (n, he) and ours.
-        unsafe {
-            gemm_until(self.stop, n, he, d, grad.as_mut_ptr(), he, rows(dx, d), rows(w, he), false)
+        let dqkv = fit(&mut temps.dqkv, n * width);
+        let a = fit(&mut temps.a, n * d);
+        let made = match heads.at.head_norms {
+            None => self.copies.of(l, Stack::Output).zip(self.copies.of(l, Stack::Readers)),
+            Some(_) => None,
         };
+        if let Some((output, readers)) = made {
+            // Sequences at a time, all the way: what one product leaves the next reads from the cache.
+            let at_once = n / self.groups();
+            let parts = dx.par_chunks(at_once * d).zip(grad.par_chunks_mut(at_once * he));
+            let parts = parts.zip(dqkv.par_chunks_mut(at_once * width));
+            let parts = parts.zip(a.par_chunks_mut(at_once * d));
+            let parts = parts.zip(qkv.par_chunks(at_once * width));
+            parts.zip(context.par_chunks(at_once * he)).with_max_len(1).for_each(
+                |(((((dx, grad), dqkv), a), qkv), context)| {
+                    self.times(dx, d, (output, false), he, grad, false);
+                    self.attend_back(heads, qkv, context, grad, dqkv);
+                    self.times(dqkv, width, (readers, false), d, a, false);
+                },
+            );
+        } else {
+            let w = self.folded((l, Stack::Output), heads.at.o, part, by, &mut temps.w);
+            self.times(dx, d, (w, false), he, grad, false);
+        }
         if let Some(place) = heads.at.o_bias.filter(|_| self.bias_counts(l)) {
             let by_out = column_sums(dx, d);
             sums.add_hidden(self, place, &by_out, row.as_deref());
@@ -271,15 +282,9 @@ impl<T: Real> Net<'_, T> {
             let z = (gates.groups.as_deref(), gates.queries.as_deref());
             sums.gates.add_context(l, heads.live, z, &by.col, self.e);
         }
-        let turned = self.normed(heads, qkv, &mut temps.normed);
-        let dqkv = fit(&mut temps.dqkv, n * width);
-        let (q, k, v) = (turned, &turned[he..], &turned[he + heads.kv..]);
-        let of = Attended { q, k, v, out: context, g: grad };
-        let into = Shared::of(dqkv);
-        // SAFETY: columns of queries, of keys and of values in rows of one buffer of ours.
-        unsafe {
-            let (dk, dv) = (into.from(he), into.from(he + heads.kv));
-            attend_back(of, self.size(heads), self.rope, self.stop, into, dk, dv);
+        if made.is_none() {
+            let turned = self.normed(heads, qkv, &mut temps.normed);
+            self.attend_back(heads, turned, context, grad, dqkv);
         }
         if let Some(place) = heads.at.head_norms {
             let scales = self.head_scales(place);
@@ -304,25 +309,43 @@ impl<T: Real> Net<'_, T> {
             }
         }
         let readers = self.readers(heads);
-        let w = self.stack((l, Stack::Readers), &readers, &mut temps.w);
-        let a = fit(&mut temps.a, n * d);
-        // SAFETY: dqkv is (n, width), w is (width, d), a is (n, d) and ours.
-        unsafe {
-            gemm_until(
-                self.stop,
-                n,
-                d,
-                width,
-                a.as_mut_ptr(),
-                d,
-                rows(dqkv, width),
-                rows(w, d),
-                false,
-            )
-        };
+        if made.is_none() {
+            let w = self.stack((l, Stack::Readers), &readers, &mut temps.w);
+            self.times(dqkv, width, (w, false), d, a, false);
+        }
         let gxr = norm_rows_back(x, &self.norm(heads.at.norm), a, dx);
         sums.add_norm(self, heads.at.norm, &gxr);
         sums.add_product(&readers, n, dqkv, a, &mut temps.dw);
+    }
+
+    /// The product of rows `g` of `m` elements with `w (m, k)`, or with the transposed of `w (k, m)`, into
+    /// `out`, or added to it. Of some rows only, one thread takes it: the others have their own.
+    fn times(
+        &self,
+        g: &[T],
+        m: usize,
+        (w, turned): (&[T], bool),
+        k: usize,
+        out: &mut [T],
+        add: bool,
+    ) {
+        let n = g.len() / m;
+        let threads = if n < self.n { 1 } else { rayon::current_num_threads() };
+        let (w, out) = (&w[..m * k], &mut out[..n * k]);
+        let w = if turned { rows(w, m).t() } else { rows(w, k) };
+        let (stop, g, out) = (self.stop, rows(g, m), out.as_mut_ptr());
+        // SAFETY: g is (n, m), w is (m, k), out is (n, k) and ours.
+        unsafe { gemm_shared(threads, stop, n, k, m, out, k, g, w, add) };
+    }
+
+    /// The gradients of queries, keys and values of some sequences, from that of their context.
+    fn attend_back(&self, heads: &Heads<'_>, qkv: &[T], out: &[T], g: &[T], dqkv: &mut [T]) {
+        let size = self.size(heads, qkv.len() / heads.width);
+        let (k, v) = (heads.q, heads.q + heads.kv);
+        let of = Attended { q: qkv, k: &qkv[k..], v: &qkv[v..], out, g };
+        let into = Shared::of(dqkv);
+        // SAFETY: columns of queries, of keys and of values in rows of one buffer of ours.
+        unsafe { attend_back(of, size, self.rope, self.stop, into, into.from(k), into.from(v)) };
     }
 
     /// The gradient gᵀ x of a folded matrix, put where it belongs; gives those by its factors.
@@ -382,17 +405,15 @@ impl<T: Real> Net<'_, T> {
         (l, at): (usize, MlpPlaces),
         channels: &Chosen,
         (x, out): (&[T], &mut [T]),
-        gu: &mut Vec<T>,
+        gu: &mut [T],
         temps: &mut Temps<T>,
     ) {
-        let (n, d, f) = (self.n, self.d(), channels.len());
+        let (d, f) = (self.d(), channels.len());
+        let n = x.len() / d;
         let b = fit(&mut temps.a, n * d);
         norm_and_copy(x, &self.norm(at.norm), b, out);
         let w = self.stack((l, Stack::GateUp), &self.mlp_readers(at, channels), &mut temps.w);
-        let gu = fit(gu, n * 2 * f);
-        let (b, wt) = (rows(b, d), rows(w, d).t());
-        // SAFETY: b is (n, d), w is (2f, d), gu is (n, 2f) and ours.
-        unsafe { gemm_until(self.stop, n, 2 * f, d, gu.as_mut_ptr(), 2 * f, b, wt, false) };
+        self.times(b, d, (w, true), 2 * f, gu, false);
         let y = fit(&mut temps.wide, n * f);
         swiglu_rows(gu, f, y);
         let gates = &self.gates.layers[l];
@@ -405,10 +426,7 @@ impl<T: Real> Net<'_, T> {
             by,
             &mut temps.w,
         );
-        // SAFETY: y is (n, f), w is (d, f), out is (n, d) and ours.
-        unsafe {
-            gemm_until(self.stop, n, d, f, out.as_mut_ptr(), d, rows(y, f), rows(w, f).t(), true)
-        };
+        self.times(y, f, (w, true), d, out, true);
     }
 
     fn mlp_back(
@@ -426,14 +444,27 @@ impl<T: Real> Net<'_, T> {
         let row = self.gates.output(gates.mlp, d);
         let by = Factors { row: row.as_deref(), col: gates.channels.as_deref() };
         let part = self.to_hidden(channels, channels.full());
-        let w = self.folded((l, Stack::Down), at.down, part, by, &mut temps.w);
         let y = fit(&mut temps.wide, n * f);
         let dx = fit(&mut temps.dx, n * d);
-        // SAFETY: dx is (n, d), w is (d, f), y is (n, f) and ours.
-        unsafe {
-            gemm_until(self.stop, n, f, d, y.as_mut_ptr(), f, rows(dx, d), rows(w, f), false)
-        };
-        swiglu_rows_back(gu, f, y);
+        let b = fit(&mut temps.a, n * d);
+        let made = (self.copies.of(l, Stack::Down), self.copies.of(l, Stack::GateUp));
+        if let (Some(down), Some(readers)) = made {
+            // Rows at a time, all the way: what one product leaves the next reads from the cache.
+            let at_once = n / self.groups();
+            let parts = dx.par_chunks(at_once * d).zip(y.par_chunks_mut(at_once * f));
+            let parts = parts.zip(gu.par_chunks_mut(at_once * 2 * f));
+            parts.zip(b.par_chunks_mut(at_once * d)).with_max_len(1).for_each(
+                |(((dx, y), gu), b)| {
+                    self.times(dx, d, (down, false), f, y, false);
+                    swiglu_rows_back(gu, f, y);
+                    self.times(gu, 2 * f, (readers, false), d, b, false);
+                },
+            );
+        } else {
+            let w = self.folded((l, Stack::Down), at.down, part, by, &mut temps.w);
+            self.times(dx, d, (w, false), f, y, false);
+            swiglu_rows_back(gu, f, y);
+        }
         if by.are_none() {
             sums.add_product(&[(at.down, part)], n, dx, y, &mut temps.dw);
         } else if matters(sums, at.down, by) {
@@ -444,11 +475,10 @@ impl<T: Real> Net<'_, T> {
             }
         }
         let readers = self.mlp_readers(at, channels);
-        let w = self.stack((l, Stack::GateUp), &readers, &mut temps.w);
-        let b = fit(&mut temps.a, n * d);
-        let g = rows(gu, 2 * f);
-        // SAFETY: gu is (n, 2f), w is (2f, d), b is (n, d) and ours.
-        unsafe { gemm_until(self.stop, n, d, 2 * f, b.as_mut_ptr(), d, g, rows(w, d), false) };
+        if made.1.is_none() {
+            let w = self.stack((l, Stack::GateUp), &readers, &mut temps.w);
+            self.times(gu, 2 * f, (w, false), d, b, false);
+        }
         let gxr = norm_rows_back(x, &self.norm(at.norm), b, dx);
         sums.add_norm(self, at.norm, &gxr);
         sums.add_product(&readers, n, gu, b, &mut temps.dw);

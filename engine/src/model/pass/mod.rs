@@ -19,11 +19,13 @@
 //! | `space.rs` | memory kept from pass to pass |
 //! | `sums.rs` | gradients on their way |
 //! | `layer.rs` | a layer, forward and backward |
+//! | `groups.rs` | groups of sequences, each by one task |
 //! | `ends.rs` | embeddings; norm, head and loss |
 //! | `next.rs` | token by token, for generation |
 
 mod copies;
 mod ends;
+mod groups;
 mod layer;
 pub(crate) mod live;
 mod net;
@@ -270,7 +272,7 @@ impl Pass<'_> {
             let targets = next_tokens(self.ids, self.tokens);
             let layers = net.live.layers.len();
             let begin = Instant::now();
-            forward(net, self.ids, space, asked.recompute)?;
+            net.forward(self.ids, space, asked.recompute)?;
             let up = begin.elapsed().as_secs_f64();
             let len = net.n * net.d();
             let Space { streams, slots, temps, .. } = space;
@@ -389,24 +391,4 @@ fn cpu<'a, T: Real>(storage: &'a Storage, layout: &Layout) -> candle_core::Resul
         _ => return Err(candle_core::Error::Msg("a pass on the CPU got another device".into())),
     };
     slice(cpu, layout)
-}
-
-/// Fills the streams, and the slots; with `one_slot` all layers share one.
-fn forward<T: Real>(
-    net: &Net<'_, T>,
-    ids: &[u32],
-    space: &mut Space<T>,
-    one_slot: bool,
-) -> Result<(), ModelError> {
-    let (layers, len) = (net.live.layers.len(), net.n * net.d());
-    space.prepare(layers, if one_slot { 1 } else { layers });
-    let Space { streams, slots, temps, .. } = space;
-    net.embed(ids, fit(&mut streams[0], len));
-    for l in 0..layers {
-        net.goes_on()?;
-        let (below, above) = streams.split_at_mut(l + 1);
-        let slot = if one_slot { &mut slots[0] } else { &mut slots[l] };
-        net.layer(l, &below[l][..len], slot, fit(&mut above[0], len), temps);
-    }
-    net.goes_on()
 }

@@ -1,5 +1,6 @@
 //! Memory of passes, kept from one to the next: a step asks for the same sizes again and again.
 
+use super::groups::shares;
 use crate::ops::kernel::Real;
 
 /// What the forward pass leaves for the backward pass, and what lies between.
@@ -10,6 +11,8 @@ pub(crate) struct Space<T> {
     /// One a layer, or one for all when layers run twice.
     pub(super) slots: Vec<Slot<T>>,
     pub(super) temps: Temps<T>,
+    /// One a group of sequences.
+    pub(super) groups: Vec<Temps<T>>,
     /// Matrices of an elastic pass.
     pub(super) copies: Vec<T>,
     /// Gradients of tensors, given back after a step.
@@ -27,6 +30,35 @@ pub(super) struct Slot<T> {
     pub mid: Vec<T>,
     /// Gate and up side by side (N, 2F).
     pub gu: Vec<T>,
+}
+
+/// Rows of what a layer leaves.
+pub(super) struct Left<'s, T> {
+    pub qkv: &'s mut [T],
+    pub context: &'s mut [T],
+    pub mid: &'s mut [T],
+    pub gu: &'s mut [T],
+}
+
+impl<T: Real> Slot<T> {
+    /// Room for `n` rows of so many elements each.
+    pub fn rows(&mut self, [qkv, context, mid, gu]: [usize; 4], n: usize) -> Left<'_, T> {
+        Left {
+            qkv: fit(&mut self.qkv, n * qkv),
+            context: fit(&mut self.context, n * context),
+            mid: fit(&mut self.mid, n * mid),
+            gu: fit(&mut self.gu, n * gu),
+        }
+    }
+}
+
+impl<'s, T> Left<'s, T> {
+    /// Those of each of `groups` groups of equally many rows.
+    pub fn shares(self, groups: usize) -> impl Iterator<Item = Self> + use<'s, T> {
+        let of = |rows: &'s mut [T]| shares(rows, groups).into_iter();
+        let rows = of(self.qkv).zip(of(self.context)).zip(of(self.mid)).zip(of(self.gu));
+        rows.map(|(((qkv, context), mid), gu)| Left { qkv, context, mid, gu })
+    }
 }
 
 /// What is used within a part of a layer.
