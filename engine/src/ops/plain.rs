@@ -118,17 +118,14 @@ pub fn distillation(
     weight: f64,
     temperature: f64,
 ) -> Result<Distilled> {
+    let ce = cross_entropy(student, targets)?;
     let (n, _) = student.dims2()?;
     let keep: Vec<u32> = (0..n as u32).filter(|&i| targets[i as usize] != IGNORE).collect();
     let count = keep.len();
     let keep = Tensor::from_vec(keep, count, student.device())?;
-    // Eight bits are too few for distributions.
-    let dtype = if student.dtype() == DType::BF16 { DType::F32 } else { student.dtype() };
     let log = |x: &Tensor| -> Result<Tensor> {
-        let x = x.index_select(&keep, 0)?.to_dtype(dtype)?;
-        candle_nn::ops::log_softmax(&(x / temperature)?, D::Minus1)
+        candle_nn::ops::log_softmax(&(x.index_select(&keep, 0)? / temperature)?, D::Minus1)
     };
-    let ce = cross_entropy(student, targets)?.to_dtype(dtype)?;
     let (log_p, log_q) = (log(&teacher.detach())?, log(student)?);
     let divergence = (log_p.exp()? * (log_p - log_q)?)?.sum_all()?;
     let divergence = (divergence * (temperature * temperature / count as f64))?;

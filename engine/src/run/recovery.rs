@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::options::{positive, refuse};
@@ -20,30 +19,13 @@ pub enum Precision {
     /// The type of the model: f32, or f64 in checks.
     #[default]
     F32,
-    /// bfloat16 on a CUDA device, for a model in f32: its weights are the masters of rounded copies that
-    /// compute. What is extracted, saved and hashed are the masters.
+    /// bfloat16, on a device that has it.
     Bf16,
 }
 
 impl Precision {
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// Its name in scripts and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// The type of the copies that compute; none where the weights do.
-    pub(super) fn rounded(self) -> Option<DType> {
-        match self {
-            Self::F32 => None,
-            Self::Bf16 => Some(DType::BF16),
-        }
     }
 }
 
@@ -97,6 +79,14 @@ pub(super) fn check(options: &TrainOptions) -> Result<(), RunError> {
     if options.accumulate == 0 {
         refuse("accumulate", 0, "at least 1", 1)?;
     }
+    if options.dtype == Precision::Bf16 {
+        refuse(
+            "dtype",
+            "bf16",
+            "the CPU computes in f32, and so do runs on a CUDA device; `bench` has bf16 there",
+            "f32",
+        )?;
+    }
     if let Some(distill) = &options.distill {
         let w = distill.weight;
         if !(w > 0.0 && w <= 1.0) {
@@ -112,31 +102,6 @@ pub(super) fn check(options: &TrainOptions) -> Result<(), RunError> {
         let shown: Vec<&str> = lora.targets.iter().map(|t| t.name()).collect();
         let why = "each of some projections, once";
         refuse("lora.targets", format!("[{}]", shown.join(", ")), why, Projection::names())?;
-    }
-    Ok(())
-}
-
-/// Checks the type a run computes in beside the model it starts from.
-///
-/// # Errors
-/// bf16 on the CPU, of a model that is not in f32, or with low-rank changes.
-pub(super) fn check_type(options: &TrainOptions, model: &Model) -> Result<(), RunError> {
-    if options.dtype == Precision::F32 {
-        return Ok(());
-    }
-    let no = |why: &str| refuse("dtype", options.dtype.name(), why, Precision::F32.name());
-    if !model.weights.embed.device().is_cuda() {
-        return no("the CPU computes in f32; for bf16 put the model on a CUDA device, with \
-            `device: \"cuda:0\"` where it is loaded or the run is resumed");
-    }
-    if model.dtype() != DType::F32 {
-        return no(&format!(
-            "weights in f32 become its masters, and these are {}",
-            model.dtype().as_str()
-        ));
-    }
-    if options.lora.is_some() {
-        return no("low-rank changes (`lora`) are computed in the type of the model");
     }
     Ok(())
 }

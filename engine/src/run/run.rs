@@ -117,16 +117,14 @@ impl Run {
         how: How,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
-        recovery::check_type(&options, model)?;
         let decisions = Decisions::new(std::mem::take(&mut options.path), options.custom.take());
         let taught =
             teacher.or(shear.as_ref().filter(|_| options.distill.is_some()).map(|_| model));
         recovery::check_teacher(&options, taught, model, domains.seq_len)?;
         let config = trainer_config(&options, domains.seq_len);
-        let mut trainer = match (&options.lora, options.dtype.rounded()) {
-            (None, None) => Trainer::new(model, config, shear)?,
-            (None, Some(dtype)) => Trainer::rounded(model, config, shear, dtype)?,
-            (Some(lora), _) => {
+        let mut trainer = match &options.lora {
+            None => Trainer::new(model, config, shear)?,
+            Some(lora) => {
                 recovery::check_lora(lora, model)?;
                 Trainer::low_rank(model, config, shear, lora, options.seed)?
             }
@@ -302,12 +300,12 @@ impl Run {
     /// # Errors
     /// An interrupt; candle's.
     pub fn domain_losses(&self, mode: EvalMode, watch: &dyn Watch) -> Result<Vec<f64>, RunError> {
+        let model = self.trainer().model();
         let shear = self.trainer().shear.as_ref();
         let values = shear.map(|shear| (shear.gates.evaluate(mode), &shear.gates.source));
         let gates = values.as_ref().map(|(values, source)| (values, *source));
         let (elastic, domains) = (self.options().elastic, self.loader().domains());
-        // What trains computes: the rounded copies where there are masters.
-        let (weights, config) = (self.trainer().parameters().weights(), &self.source().config);
+        let Model { weights, config, .. } = model;
         Ok(judge::domain_losses(weights, config, gates, elastic, domains, watch)?)
     }
 

@@ -9,7 +9,6 @@
 //! What is in training is every weight, or the low-rank changes of some (see `lora.rs`); moments
 //! exist for what is in training, and only that is saved.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
@@ -123,8 +122,8 @@ impl Tensors {
         trained
     }
 
-    /// With moments at 0. Masters are copies of `from` where it is given, else of what is in training.
-    fn start(weights: Weights, adapters: Option<Adapters>, from: Option<&Weights>) -> Result<Self> {
+    /// With moments at 0.
+    fn start(weights: Weights, adapters: Option<Adapters>) -> Result<Self> {
         let weights = Arc::new(weights);
         let mut start = Self { weights, adapters, masters: Vec::new(), moments: Vec::new() };
         let trained: Vec<Tensor> = start.trained().into_iter().map(|(_, t)| t.clone()).collect();
@@ -134,17 +133,11 @@ impl Tensors {
         };
         start.moments = trained.iter().map(zeros).collect::<Result<_>>()?;
         if trained.iter().any(is_rounded) {
-            let named = from.map(Weights::named);
-            let of: Vec<&Tensor> = named.map_or_else(
-                || trained.iter().collect(),
-                |n| n.into_iter().map(|(_, t)| t).collect(),
-            );
-            // A conversion to a tensor's own type would share it.
-            let master = |(t, rounded): (&Tensor, &Tensor)| match wide(rounded.dtype()) {
-                dtype if dtype == t.dtype() => t.detach().copy(),
-                dtype => t.detach().to_dtype(dtype),
+            let master = |t: &Tensor| match is_rounded(t) {
+                true => t.detach().to_dtype(wide(t.dtype())),
+                false => t.detach().copy(),
             };
-            start.masters = of.into_iter().zip(&trained).map(master).collect::<Result<_>>()?;
+            start.masters = trained.iter().map(master).collect::<Result<_>>()?;
         }
         Ok(start)
     }
@@ -165,18 +158,7 @@ impl Parameters {
     /// # Errors
     /// candle's, if the device has no room.
     pub fn new(weights: &Weights, config: AdamConfig) -> Result<Self> {
-        let tensors = Arc::new(Tensors::start(weights.map(variable)?, None, None)?);
-        Ok(Self { config, tensors, updates: 0 })
-    }
-
-    /// Copies `weights` as they are into masters, computes with copies rounded to `dtype`, and starts with
-    /// moments at 0.
-    ///
-    /// # Errors
-    /// candle's, if the device has no room.
-    pub fn rounded(weights: &Weights, config: AdamConfig, dtype: DType) -> Result<Self> {
-        let rounded = weights.map(|t| variable(&t.detach().to_dtype(dtype)?))?;
-        let tensors = Arc::new(Tensors::start(rounded, None, Some(weights))?);
+        let tensors = Arc::new(Tensors::start(weights.map(variable)?, None)?);
         Ok(Self { config, tensors, updates: 0 })
     }
 
@@ -186,7 +168,7 @@ impl Parameters {
     /// candle's, if the device has no room.
     pub fn low_rank(weights: &Weights, config: AdamConfig, lora: &Lora, seed: u64) -> Result<Self> {
         let adapters = Adapters::new(weights, lora, seed)?;
-        let tensors = Arc::new(Tensors::start(adapters.changed()?, Some(adapters), None)?);
+        let tensors = Arc::new(Tensors::start(adapters.changed()?, Some(adapters))?);
         Ok(Self { config, tensors, updates: 0 })
     }
 
@@ -248,22 +230,9 @@ impl Parameters {
         self.tensors.trained()
     }
 
-    /// The weights that compute; they change in place with every update that does not copy first.
+    /// The weights; they change in place with every update that does not copy first.
     pub fn weights(&self) -> &Arc<Weights> {
         &self.tensors.weights
-    }
-
-    /// The weights to keep: the f32 masters of those in bf16, else [`Parameters::weights`]. They change as
-    /// those do.
-    pub fn masters(&self) -> Arc<Weights> {
-        let Tensors { weights, adapters, masters, .. } = &*self.tensors;
-        if masters.is_empty() || adapters.is_some() {
-            return weights.clone();
-        }
-        let mut masters = masters.iter();
-        let kept = |t: &Tensor| Ok::<_, Infallible>(masters.next().unwrap_or(t).clone());
-        let Ok(kept) = weights.map(kept);
-        Arc::new(kept)
     }
 
     /// How many updates were made: t of the bias correction.
@@ -376,30 +345,6 @@ mod tests {
             let grads = [6, 3].map(|n| Tensor::ones(n, dtype, &Device::Cpu).unwrap());
             parameters.update(&Grads::Each(grads.into()), 1e-4, 1.0).unwrap();
         }
-    }
-
-    #[test]
-    fn masters_of_rounded_weights_are_the_exact_ones_and_updates_leave_the_given_ones_alone() {
-        let config = AdamConfig { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.0 };
-        let mut given = weights(DType::F32);
-        // Beyond the eighth bit: lost in bf16.
-        given.embed = (given.embed + 2f64.powi(-12)).unwrap();
-        let before = numbers(&given.embed);
-        let mut rounded = Parameters::rounded(&given, config, DType::BF16).unwrap();
-        assert_eq!(rounded.weights().embed.dtype(), DType::BF16);
-        assert_eq!(numbers(&rounded.masters().embed), before);
-        assert_ne!(numbers(&rounded.weights().embed), before);
-        let (first, mut wide) = (rounded.clone(), Parameters::new(&given, config).unwrap());
-        for parameters in [&mut rounded, &mut wide] {
-            step(parameters, 1);
-        }
-        assert_eq!(numbers(&rounded.masters().embed), numbers(&wide.weights().embed));
-        assert!(Arc::ptr_eq(&wide.masters(), wide.weights()), "nothing is rounded");
-        let (now, held) = (rounded.masters(), numbers(&rounded.masters().embed));
-        step(&mut rounded, 1);
-        assert_ne!(numbers(&now.embed), held, "they are those that change");
-        assert_eq!(numbers(&first.masters().embed), before);
-        assert_eq!(numbers(&given.embed), before);
     }
 
     #[test]

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::gradient::{Part, Teacher, by_hand, recomputed, straight, through};
@@ -129,21 +129,6 @@ impl Trainer {
         Ok(Self::resume(model, config, parameters, shear))
     }
 
-    /// Starts training a copy of `model` that computes in `dtype`; its own weights become the masters.
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    pub fn rounded(
-        model: &Model,
-        config: TrainerConfig,
-        shear: Option<Shear>,
-        dtype: DType,
-    ) -> Result<Self, ModelError> {
-        check_length(model, config.tokens)?;
-        let parameters = Parameters::rounded(&model.weights, config.adam, dtype)?;
-        Ok(Self::resume(model, config, parameters, shear))
-    }
-
     /// Starts training low-rank changes of `model`, whose weights stay as they are.
     ///
     /// # Errors
@@ -179,7 +164,7 @@ impl Trainer {
         shear: Option<Shear>,
     ) -> Self {
         let rope = Arc::new(RopeTable::new(&model.config.inverse_frequencies(), config.tokens));
-        let model = Model { weights: parameters.masters(), ..model.clone() };
+        let model = Model { weights: parameters.weights().clone(), ..model.clone() };
         let (memory, clock) = (Memory::default(), Clock::default());
         Self { model, config, parameters, rope, teacher: None, memory, clock, shear }
     }
@@ -204,13 +189,12 @@ impl Trainer {
         &self.clock
     }
 
-    /// The model in training, of the masters where weights are rounded copies; its tensors change with every
-    /// step.
+    /// The model in training; its tensors change with every step.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Copies the weights as they are now: masters of rounded ones, low-rank changes included.
+    /// Copies the weights as they are now, low-rank changes included.
     ///
     /// # Errors
     /// candle's, if the device has no room.
@@ -231,7 +215,7 @@ impl Trainer {
         noise: Option<&[Vec<f64>]>,
         watch: &dyn Watch,
     ) -> Result<StepOutcome, ModelError> {
-        if !pass::can(self.parameters.weights()) {
+        if !pass::can(&self.model.weights) {
             return self.step_here(k, ids, noise, watch);
         }
         // All of it inside the pool: to go in and out for every kernel takes longer than some do.
@@ -270,7 +254,7 @@ impl Trainer {
         if let Grads::Flat(flat, _) = grads {
             self.memory.keep(flat);
         }
-        self.model.weights = self.parameters.masters();
+        self.model.weights = self.parameters.weights().clone();
         let mut multipliers = Vec::new();
         if let (Some(shear), Some(grads)) = (&mut self.shear, gate_grads) {
             multipliers.clone_from(&shear.lagrangian.multipliers);
@@ -315,10 +299,9 @@ impl Trainer {
         let teacher = self.teacher.as_deref().zip(self.config.distill);
         let mut sum = Sum::default();
         let mut grads: Vec<Option<Tensor>> = vec![None; trained.len()];
-        let weights: &Weights = self.parameters.weights();
-        let named = weights.named();
+        let named = self.model.weights.named();
         let wanted: Vec<bool> = named.iter().map(|(_, t)| t.track_op()).collect();
-        let handmade = pass::can(weights);
+        let handmade = pass::can(&self.model.weights);
         let mut flat: Option<Flat> = None;
         // Whether the weights themselves are in training, all of them.
         let themselves = wanted.iter().all(|wanted| *wanted)
@@ -331,6 +314,7 @@ impl Trainer {
                 Some(noise) => shear.gates.sample(noise),
                 None => shear.gates.sample(&shear.gates.part_noise(shear.seed, k, j)),
             });
+            let weights = &self.model.weights;
             let share = part.len() as f64 / ids.len() as f64;
             if handmade {
                 let source = self.shear.as_ref().map(|shear| &shear.gates.source);
@@ -395,7 +379,7 @@ impl Trainer {
                 sum.grads = Grads::Flat(flat, taken);
                 return Ok(Ok(sum));
             }
-            Some(flat) => grads = through(weights, &wanted, flat, &trained)?,
+            Some(flat) => grads = through(&self.model.weights, &wanted, flat, &trained)?,
             None => {}
         }
         let whole = |(g, w): (Option<Tensor>, &&Tensor)| g.map_or_else(|| w.zeros_like(), Ok);

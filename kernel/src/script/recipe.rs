@@ -381,7 +381,6 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
         "elastic",
         "distill",
         "lora",
-        "dtype",
         "seed",
         "lr",
         "lr_warmup",
@@ -435,9 +434,6 @@ fn train(o: &TrainOptions) -> Written<Pairs> {
             ])
         }),
     );
-    if o.dtype != default.dtype {
-        pairs.push(("dtype", text(o.dtype.name())));
-    }
     add(&mut pairs, "lr", other(o.lr, default.lr));
     add(&mut pairs, "lr_warmup", o.lr_warmup.map(|n| whole("`lr_warmup`", n)).transpose()?);
     add(&mut pairs, "lr_floor", other(o.lr_floor, default.lr_floor));

@@ -257,7 +257,7 @@ const TRAINING: [KnownOption; 17] = [
         "dtype",
         Takes::Word(&DTYPES),
         || "f32".into(),
-        "the type that is computed in; `bf16`, with f32 masters, is for a model on a CUDA device",
+        "the type that is computed in",
     ),
     KnownOption::new(
         "eval_every",

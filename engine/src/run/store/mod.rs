@@ -19,7 +19,6 @@
 //! | `layout.rs` | names, versions, the two JSON files that describe a folder |
 //! | `write.rs` | saving, and saving every few steps |
 //! | `read.rs` | resuming |
-//! | `read/tests.rs` | runs in bf16: what of them is saved, and how they come back |
 
 mod layout;
 mod read;

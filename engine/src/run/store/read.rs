@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 
 use super::super::decisions::Decisions;
 use super::super::journal::Journal;
-use super::super::recovery::{self, Teacher};
+use super::super::recovery::Teacher;
 use super::super::start::Start;
 use super::super::state::{Saved, State, trainer_config};
 use super::super::{History, Run, RunError};
@@ -87,7 +87,6 @@ impl Run {
         let decisions =
             Decisions::resume(path_taken, saved.decided, needs_rule, options.rule.clone());
         let source = read_model(&home, &options.device)?;
-        recovery::check_type(&saved.options, &source)?;
         let digest = source.digest()?;
         if digest != origin.model_sha256 {
             return Err(damaged(
@@ -205,12 +204,8 @@ impl Reading<'_> {
         let tensors = read_tensors(&folder.join(TENSORS), self.device)?;
         let config = trainer_config(&saved.options, self.domains.seq_len);
         let lora = saved.options.lora.as_ref();
-        let like = match saved.options.dtype.rounded() {
-            None => source.weights.clone(),
-            Some(dtype) => Arc::new(source.weights.map(|t| t.to_dtype(dtype))?),
-        };
         let parameters = Parameters::restore(
-            &like,
+            &source.weights,
             config.adam,
             lora,
             saved.updates,
@@ -227,7 +222,6 @@ impl Reading<'_> {
         if let Some(teacher) = self.start.teacher() {
             trainer.teach(teacher)?;
         }
-        drop(like);
         Ok(State {
             step: saved.step,
             tokens: saved.tokens,
@@ -298,6 +292,3 @@ fn read_tensors(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>,
         other => other.into(),
     })
 }
-
-#[cfg(test)]
-mod tests;
