@@ -136,7 +136,7 @@ def check(what, holds):
 
 def visit(page, lab, notebook_name, pictures):
     page.goto(lab.url(f"lab/tree/{notebook_name}"))
-    page.wait_for_selector(".jp-Notebook .cm-content", timeout=STEP)
+    page.wait_for_selector(".jp-Notebook .cm-content:visible", timeout=STEP)
     page.wait_for_selector(".jp-NotebookPanel .jp-Spinner", state="detached", timeout=STEP)
     notebook = Notebook(page, pictures)
     page.get_by_text("Woolshed (Rhai) | Idle").wait_for(timeout=STEP)
